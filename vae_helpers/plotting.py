@@ -1,0 +1,184 @@
+"""Figures of the book: arrays in, Axes out. Nothing here knows a model.
+
+Each function draws on ``ax`` and returns it, and makes a figure of its own only where ``ax``
+is None. None of them shows, saves or titles a figure: the caption on the page says what it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import ArrayLike
+
+WIDTH = 6.4
+"""Width of a figure, in inches; the page's column is as wide."""
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""The palette of Okabe and Ito, told apart by colour-blind eyes; dark colours first."""
+
+
+def book_style() -> None:
+    """Set matplotlib's defaults for the book; call it once, after the imports.
+
+    Figures are 6.4 in wide at 200 dots an inch, so that they stay crisp on dense screens.
+    """
+    plt.rcParams.update(
+        {
+            "figure.figsize": (WIDTH, 3.2),
+            "figure.dpi": 100,
+            "savefig.dpi": 200,
+            "savefig.bbox": "tight",
+            "figure.constrained_layout.use": True,
+            "font.size": 10,
+            "axes.prop_cycle": plt.cycler(color=COLOURS),
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.grid": True,
+            "grid.alpha": 0.25,
+            "image.cmap": "viridis",
+            "legend.frameon": False,
+            "lines.linewidth": 1.6,
+        }
+    )
+
+
+def plot_digits(
+    images: ArrayLike,
+    *,
+    columns: int = 10,
+    row_labels: Sequence[str] | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw images of 28 × 28 pixels side by side, row by row; ink is black.
+
+    Args:
+        images: ``(N, 784)``, 0 is paper and 1 is ink; values outside are clipped.
+        columns: images a row.
+        row_labels: a word before each row.
+        ax: where to draw; None makes a figure.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ValueError: images has another shape, or the labels do not match the rows.
+    """
+    images = np.asarray(images)
+    if images.ndim != 2 or images.shape[1] != 784 or len(images) == 0:
+        raise ValueError(f"images must have shape (N, 784), N >= 1; found {images.shape}.")
+    rows = -(-len(images) // columns)
+    if row_labels is not None and len(row_labels) != rows:
+        raise ValueError(f"expected {rows} row labels, one a row; found {len(row_labels)}.")
+    gap = 2
+    sheet = np.zeros((rows * (28 + gap) - gap, columns * (28 + gap) - gap))
+    for index, image in enumerate(images):
+        top, left = (28 + gap) * (index // columns), (28 + gap) * (index % columns)
+        sheet[top : top + 28, left : left + 28] = image.reshape(28, 28)
+    if ax is None:
+        height = WIDTH * sheet.shape[0] / sheet.shape[1]
+        _, ax = plt.subplots(figsize=(WIDTH, max(height, 0.5)))
+    ax.imshow(sheet, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
+    ax.grid(False)
+    ax.set_xticks([])
+    centres = [(28 + gap) * row + 13.5 for row in range(rows)]
+    ax.set_yticks(centres if row_labels is not None else [], row_labels)
+    ax.tick_params(length=0)
+    for spine in ax.spines.values():
+        spine.set_visible(False)
+    return ax
+
+
+def plot_pixels(values: ArrayLike, *, label: str, ax: Axes | None = None) -> Axes:
+    """Draw one number a pixel as a 28 × 28 map with a colour bar.
+
+    Args:
+        values: ``(784,)``.
+        label: what the colour means, with its unit.
+        ax: where to draw; None makes a figure.
+
+    Returns:
+        The axes.
+    """
+    if ax is None:
+        _, ax = plt.subplots(figsize=(3.2, 2.6))
+    picture = ax.imshow(np.asarray(values).reshape(28, 28), interpolation="nearest")
+    ax.grid(False)
+    ax.set(xlabel="column", ylabel="row", xticks=[0, 9, 18, 27], yticks=[0, 9, 18, 27])
+    ax.figure.colorbar(picture, ax=ax, label=label)
+    return ax
+
+
+def plot_curves(
+    x: ArrayLike,
+    curves: Mapping[str, ArrayLike],
+    *,
+    xlabel: str,
+    ylabel: str,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw named curves over one axis, told apart by colour and by line style.
+
+    Args:
+        x: ``(T,)``.
+        curves: name → ``(T,)``; NaN leaves a gap.
+        xlabel: label of the horizontal axis, with its unit.
+        ylabel: label of the vertical axis, with its unit.
+        ax: where to draw; None makes a figure.
+
+    Returns:
+        The axes.
+    """
+    if ax is None:
+        _, ax = plt.subplots()
+    styles = ["-", "--", "-.", ":"]
+    for index, (name, y) in enumerate(curves.items()):
+        ax.plot(np.asarray(x), np.asarray(y), styles[index % len(styles)], label=name)
+    ax.set(xlabel=xlabel, ylabel=ylabel)
+    ax.legend()
+    return ax
+
+
+def plot_latent_cloud(
+    points: ArrayLike,
+    labels: ArrayLike,
+    *,
+    names: tuple[str, str] = ("$z_1$", "$z_2$"),
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw points of two latent variables, each class by colour and by its digit at the median.
+
+    Args:
+        points: ``(N, 2)``, in units of the prior's standard deviation.
+        labels: ``(N,)``, whole numbers; each is written on the cloud of its points.
+        names: labels of the two axes.
+        ax: where to draw; None makes a figure.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ValueError: points is not ``(N, 2)``, or labels has another length.
+    """
+    points, labels = np.asarray(points), np.asarray(labels)
+    if points.ndim != 2 or points.shape[1] != 2 or len(points) != len(labels):
+        raise ValueError(
+            f"expected points (N, 2) and labels (N,); found {points.shape} and {labels.shape}."
+        )
+    if ax is None:
+        _, ax = plt.subplots(figsize=(WIDTH, WIDTH))
+    colours = plt.get_cmap("tab10")
+    ax.scatter(*points.T, c=colours(labels % 10), s=4, alpha=0.35, linewidths=0)
+    for digit in np.unique(labels):
+        x, y = np.median(points[labels == digit], axis=0)
+        ax.text(
+            *(x, y, str(digit)),
+            ha="center",
+            va="center",
+            weight="bold",
+            bbox={"boxstyle": "circle", "facecolor": "white", "edgecolor": colours(digit % 10)},
+        )
+    ax.set(xlabel=names[0], ylabel=names[1], aspect="equal")
+    return ax

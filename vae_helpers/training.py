@@ -1,0 +1,246 @@
+"""Training: `fit` maximises the mean ELBO with Adam, and can be stopped and resumed."""
+
+from __future__ import annotations
+
+import math
+import os
+import warnings
+import zlib
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from vae_helpers.checkpoints import load_checkpoint, save_checkpoint
+from vae_helpers.networks import VAE
+from vae_helpers.objectives import elbo
+
+
+@dataclass(frozen=True)
+class History:
+    """What a run measured: one mean over images for each epoch, in nats an image.
+
+    The training figures are taken while the weights move, before each step, as the average
+    over the epoch. The validation figures are taken after the epoch, with the same noise
+    each time; they are empty where `fit` was given no validation images.
+    """
+
+    log_likelihood: list[float] = field(default_factory=list)
+    kl: list[float] = field(default_factory=list)
+    validation_log_likelihood: list[float] = field(default_factory=list)
+    validation_kl: list[float] = field(default_factory=list)
+
+    @property
+    def epochs(self) -> int:
+        """Number of finished epochs."""
+        return len(self.kl)
+
+    @property
+    def elbo(self) -> list[float]:
+        """Mean training ELBO of each epoch."""
+        return _differences(self.log_likelihood, self.kl)
+
+    @property
+    def validation_elbo(self) -> list[float]:
+        """Mean validation ELBO after each epoch."""
+        return _differences(self.validation_log_likelihood, self.validation_kl)
+
+
+def fit(
+    vae: VAE,
+    images: Tensor,
+    *,
+    epochs: int = 50,
+    batch_size: int = 200,
+    lr: float = 1e-3,
+    seed: int = 0,
+    validation: Tensor | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    progress: bool = True,
+) -> History:
+    """Train a VAE in place: minimise the mean of −ELBO over shuffled batches with Adam.
+
+    The weights that vae holds are the starting point. Shuffling and noise come from one
+    generator, seeded with seed, so that a run on one machine repeats bit for bit.
+
+    Args:
+        vae: the model.
+        images: training images, ``(N, D)``, in [0, 1], on the device of vae.
+        epochs: passes over the images, counted from the very start of the run.
+        batch_size: images a step; the last batch of an epoch may be smaller.
+        lr: Adam's learning rate.
+        seed: seed of shuffling and noise.
+        validation: held-out images, ``(M, D)``; scored after each epoch.
+        checkpoint: file that is replaced after each epoch with all that the run needs.
+        resume: go on from the checkpoint where there is one; without it an existing file is
+            an error, so that no run is overwritten.
+        progress: show a bar; TQDM_DISABLE=1 in the environment turns it off everywhere.
+
+    Returns:
+        The history, the epochs before a resume included. After Ctrl-C: of the epochs that
+        were finished, with a warning.
+
+    Raises:
+        ValueError: images, settings or checkpoint do not fit; nothing was changed.
+        FileExistsError: the checkpoint exists and resume is False.
+        FloatingPointError: the loss or a weight became NaN or infinite; the last good
+            checkpoint is kept.
+
+    Source: Kingma & Welling 2014, algorithm 1; Kingma & Ba 2015 (Adam).
+    """
+    _check_settings(epochs, batch_size, lr, checkpoint, resume)
+    vae.check_images(images)
+    if validation is not None:
+        vae.check_images(validation)
+    # One kernel for all parameters: a step of Adam costs less than a pass of the network.
+    optimizer = torch.optim.Adam(vae.parameters(), lr=lr, fused=True)
+    generator = torch.Generator(images.device).manual_seed(seed)
+    history = History()
+    recipe: dict[str, object] = {}
+    if checkpoint is not None:
+        recipe = _recipe(images, validation, batch_size, lr, seed)
+        if resume and Path(checkpoint).exists():
+            history = History(
+                **load_checkpoint(
+                    checkpoint, vae=vae, optimizer=optimizer, generator=generator, recipe=recipe
+                )
+            )
+    if history.epochs > epochs:
+        raise ValueError(
+            f"{checkpoint} is past the epochs asked for: expected at most {epochs}; "
+            f"found {history.epochs}. Ask for more epochs, or for another checkpoint path."
+        )
+    bar = (
+        tqdm(desc="Training", total=epochs, initial=history.epochs, unit="epoch")
+        if progress
+        else None
+    )
+    try:
+        while history.epochs < epochs:
+            log_likelihood, kl = _train_epoch(
+                vae, images, optimizer, generator, batch_size, history.epochs + 1, checkpoint
+            )
+            history.log_likelihood.append(log_likelihood)
+            history.kl.append(kl)
+            if validation is not None:
+                log_likelihood, kl = _score(vae, validation, seed)
+                history.validation_log_likelihood.append(log_likelihood)
+                history.validation_kl.append(kl)
+            if checkpoint is not None:
+                save_checkpoint(
+                    checkpoint,
+                    vae=vae,
+                    optimizer=optimizer,
+                    generator=generator,
+                    recipe=recipe,
+                    history=asdict(history),
+                )
+            if bar is not None:
+                bar.set_postfix(elbo=f"{history.elbo[-1]:.2f} nats")
+                bar.update()
+    except KeyboardInterrupt:
+        warnings.warn(
+            f"interrupted in epoch {history.epochs + 1}: the history of {history.epochs} "
+            "finished epochs is returned; the weights are those of the interruption",
+            stacklevel=2,
+        )
+    finally:
+        if bar is not None:
+            bar.close()
+    return history
+
+
+def _train_epoch(
+    vae: VAE,
+    images: Tensor,
+    optimizer: torch.optim.Optimizer,
+    generator: torch.Generator,
+    batch_size: int,
+    epoch: int,
+    checkpoint: str | os.PathLike[str] | None,
+) -> tuple[float, float]:
+    """Take one step a batch; return the mean log-likelihood and KL, nats an image."""
+    order = torch.randperm(len(images), generator=generator, device=images.device)
+    log_likelihood = kl = 0.0
+    for step, indices in enumerate(order.split(batch_size), start=1):
+        batch = elbo(vae, images[indices], generator=generator)
+        loss = -batch.elbo.mean()
+        if not math.isfinite(loss.item()):
+            raise _not_finite(f"the loss is {loss.item()} in step {step}", epoch, checkpoint)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        log_likelihood += batch.log_likelihood.sum().item()
+        kl += batch.kl.sum().item()
+    if not all(parameter.isfinite().all() for parameter in vae.parameters()):
+        raise _not_finite(f"a weight is not finite after step {step}", epoch, checkpoint)
+    return log_likelihood / len(images), kl / len(images)
+
+
+@torch.no_grad()
+def _score(vae: VAE, images: Tensor, seed: int) -> tuple[float, float]:
+    """Return the mean log-likelihood and KL of held-out images, nats an image."""
+    generator = torch.Generator(images.device).manual_seed(seed)
+    scores = [elbo(vae, chunk, generator=generator) for chunk in images.split(10_000)]
+    return (
+        torch.cat([score.log_likelihood for score in scores]).mean().item(),
+        torch.cat([score.kl for score in scores]).mean().item(),
+    )
+
+
+def _check_settings(
+    epochs: int, batch_size: int, lr: float, checkpoint: object, resume: bool
+) -> None:
+    for name, value in [("epochs", epochs), ("batch_size", batch_size)]:
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ValueError(f"{name} must be a whole number of at least 1; found {value!r}.")
+    if not (0 < lr < math.inf):
+        raise ValueError(f"lr must be positive and finite; found {lr!r}. Try 1e-3.")
+    if resume and checkpoint is None:
+        raise ValueError("resume=True needs a file to go on from; found checkpoint=None.")
+    if checkpoint is not None:
+        path = Path(checkpoint)
+        if not path.parent.is_dir():
+            raise ValueError(
+                f"checkpoint must lie in a folder that exists; found {path}. "
+                f"Make the folder {path.parent} first."
+            )
+        if path.exists() and not resume:
+            raise FileExistsError(
+                f"{path} is the checkpoint of an earlier run. Go on with resume=True, "
+                "or delete it to start again."
+            )
+
+
+def _recipe(
+    images: Tensor, validation: Tensor | None, batch_size: int, lr: float, seed: int
+) -> dict[str, object]:
+    """Return all that decides how the run goes on, besides the state that is saved."""
+    return {
+        "images": list(images.shape),
+        "images_crc32": zlib.crc32(images.cpu().contiguous().numpy()),
+        "validation": validation is not None,
+        "batch_size": batch_size,
+        "lr": lr,
+        "seed": seed,
+    }
+
+
+def _not_finite(what: str, epoch: int, checkpoint: object) -> FloatingPointError:
+    if checkpoint is None:
+        kept = "no checkpoint was asked for"
+    elif Path(str(checkpoint)).exists():
+        kept = f"the last good checkpoint, of epoch {epoch - 1}, is kept in {checkpoint}"
+    else:
+        kept = "it happened before the first checkpoint"
+    return FloatingPointError(
+        f"{what} of epoch {epoch}; training stopped, {kept}. "
+        "Expected a finite number: lower lr, or look for the first layer that overflows."
+    )
+
+
+def _differences(left: list[float], right: list[float]) -> list[float]:
+    return [a - b for a, b in zip(left, right, strict=True)]
