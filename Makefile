@@ -1,0 +1,50 @@
+# Every target does its own set-up: .venv is made, and the pins installed, only when they changed.
+# Written for GNU make 3.81 (macOS) and newer.
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: help book test lab notebooks clean
+
+help:
+	@echo 'make book              build the site into _build/html'
+	@echo 'make test              run every check there is'
+	@echo 'make lab               open the chapters in JupyterLab'
+	@echo 'make notebooks         re-execute all chapters in place; one: make notebooks CH=08'
+	@echo 'make clean             remove all that make made (.venv, _build, caches)'
+	@echo 'Another Python (3.11 or newer): make book PYTHON=python3.13'
+
+book: $(READY)
+	@$(BIN)/jupyter-book build . -W -n --keep-going -q
+	@echo 'The book is built. Open _build/html/index.html'
+
+test: $(READY)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/python -m pytest
+
+lab: $(READY)
+	@$(BIN)/jupyter lab notebooks
+
+notebooks: $(READY)
+	@$(BIN)/python book/execute.py $(CH)
+
+clean:
+	rm -rf .venv _build data/mnist/MNIST *.egg-info .pytest_cache .ruff_cache .hypothesis
+	find book notebooks tests vae_helpers \( -name __pycache__ -o -name .ipynb_checkpoints \) \
+		-prune -exec rm -rf {} +
+
+# Says what is wrong with $(PYTHON), or nothing.
+UNFIT = $(shell "$(PYTHON)" -c 'import sys; v = sys.version_info; \
+	sys.stdout.write("" if v >= (3, 11) else "is Python %d.%d" % v[:2])' 2>/dev/null || echo 'does not run')
+
+# The stamp is removed first and written last: an interrupted installation starts over.
+$(READY): requirements.txt constraints.txt pyproject.toml
+	$(if $(UNFIT),$(error This book needs Python 3.11 or newer, but $(PYTHON) $(UNFIT). \
+		Name one that you have: make PYTHON=python3.13))
+	@test -f $(READY) || "$(PYTHON)" -m venv --clear .venv
+	@rm -f $(READY)
+	@echo 'Installing the pins into .venv (about a minute) …'
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -r requirements.txt
+	@touch $(READY)
