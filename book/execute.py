@@ -1,0 +1,172 @@
+"""Re-execute chapters in place, so that a diff shows what the author did and nothing else.
+
+    python book/execute.py          all chapters, one after another
+    python book/execute.py 08 09    these
+
+A chapter runs in a fresh kernel in its own folder. It is replaced in one step and only when a byte
+changed; on an error, on anything written to stderr, and on Ctrl-C the file stays as it was.
+"""
+
+import os
+import shutil
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor, wait
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, DeadKernelError
+from traitlets.config import Config
+
+NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
+
+KERNEL_ENVIRONMENT = {
+    "TQDM_DISABLE": "1",  # a stored bar stays stuck at 0 %
+    "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # silences the debugger's word about frozen modules
+}
+KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+LANGUAGE_INFO = {  # as the kernel reports it, without the Python version of the author's machine
+    "codemirror_mode": {"name": "ipython", "version": 3},
+    "file_extension": ".py",
+    "mimetype": "text/x-python",
+    "name": "python",
+    "nbconvert_exporter": "python",
+    "pygments_lexer": "ipython3",
+}
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"  # holds a random model id
+TRACES_OF_A_RUN = ("execution", "ExecuteTime", "papermill", "widgets", "collapsed", "scrolled")
+
+
+class ChapterError(Exception):
+    """A chapter that cannot be re-executed; the message names it, the cell, and what happened."""
+
+
+def select(names: list[str], folder: Path = NOTEBOOKS) -> list[Path]:
+    """The chapters of these numbers ("08", "8") or names, in reading order; without any, all.
+
+    Raises:
+        ChapterError: a name matches no chapter; the message lists those that exist.
+    """
+    chapters = sorted(folder.glob("[0-9][0-9]_*.ipynb"))
+    chosen = set() if names else set(chapters)
+    for name in names:
+        wanted = name.removesuffix(".ipynb").rsplit("/", 1)[-1]
+        found = [c for c in chapters if wanted in {c.stem, c.stem[:2], c.stem[:2].lstrip("0")}]
+        if not found:
+            existing = ", ".join(c.stem for c in chapters) or "none"
+            raise ChapterError(f"There is no chapter {name!r}. There are: {existing}.")
+        chosen.update(found)
+    return sorted(chosen)
+
+
+def normalise(notebook: nbformat.NotebookNode) -> None:
+    """Remove what a run leaves behind that is not the author's: times, widget ids, versions."""
+    for key in TRACES_OF_A_RUN:
+        notebook.metadata.pop(key, None)
+    notebook.metadata.kernelspec = KERNELSPEC
+    notebook.metadata.language_info = LANGUAGE_INFO
+    for cell in notebook.cells:
+        for key in TRACES_OF_A_RUN:
+            cell.metadata.pop(key, None)
+        if cell.cell_type == "code":
+            for output in cell.outputs:
+                output.get("data", {}).pop(WIDGET_VIEW, None)
+            cell.outputs = [o for o in cell.outputs if "data" not in o or o.data]
+
+
+def execute(path: Path) -> bytes:
+    """The chapter's file as it reads after a run in a fresh kernel; writes nothing.
+
+    Raises:
+        ChapterError: a cell raised or wrote to stderr, or the kernel died.
+    """
+    notebook = nbformat.read(path, as_version=4)
+    client = NotebookClient(
+        notebook,
+        timeout=None,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(path.parent)}},
+        record_timing=False,
+        store_widget_state=False,
+        coalesce_streams=True,  # how prints were cut into messages depends on the machine's mood
+        config=Config(KernelManager={"transport_encryption": "auto"}),  # else the kernel complains
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "MPLBACKEND"} | KERNEL_ENVIRONMENT
+    try:
+        run(client, environment)
+    except CellExecutionError as error:
+        failed = next(i for i, cell in enumerate(notebook.cells) if _is_error(cell))
+        raise ChapterError(
+            f"{_place(path, notebook, failed)} raised {error.ename}: {error.evalue}"
+        ) from None
+    except DeadKernelError:
+        raise ChapterError(f"{path.name}: the kernel died while it ran.") from None
+    for index, cell in enumerate(notebook.cells):
+        for output in cell.get("outputs", []):
+            if output.get("name") == "stderr":
+                text = output.text.strip()
+                raise ChapterError(f"{_place(path, notebook, index)} wrote to stderr: {text}")
+    normalise(notebook)
+    return (nbformat.writes(notebook, version=4) + "\n").encode()
+
+
+def run(client: NotebookClient, environment: dict[str, str]) -> None:
+    """Execute in a thread: in the main one nbclient takes Ctrl-C for itself, and stumbles."""
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        running = pool.submit(client.execute, env=environment)
+        try:
+            running.result()
+        except KeyboardInterrupt:
+            while not running.done():
+                kernel = getattr(getattr(client.km, "provisioner", None), "process", None)
+                if kernel is not None:
+                    kernel.kill()
+                wait([running], timeout=0.1)  # seconds
+            raise
+
+
+def _is_error(cell: nbformat.NotebookNode) -> bool:
+    return any(output.output_type == "error" for output in cell.get("outputs", []))
+
+
+def _place(path: Path, notebook: nbformat.NotebookNode, index: int) -> str:
+    first_line = notebook.cells[index].source.strip().splitlines()[0]
+    return f"{path.name}, cell {index + 1} ({first_line!r})"
+
+
+def replace(path: Path, before: bytes, after: bytes) -> None:
+    """Replace the file in one step, unless someone else changed it since `before` was read."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_bytes(after)
+        shutil.copymode(path, part)
+        if path.read_bytes() != before:
+            raise ChapterError(f"{path.name} was changed while it ran; it is kept as it is now.")
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def main(names: list[str], folder: Path = NOTEBOOKS) -> int:
+    """Re-execute the named chapters; return the exit status."""
+    try:
+        for path in select(names, folder):
+            print(f"{path.name} … ", end="", flush=True)
+            started, before = time.monotonic(), path.read_bytes()
+            after = execute(path)
+            if after != before:
+                replace(path, before, after)
+            state = "unchanged" if after == before else "changed"
+            print(f"{state}, {time.monotonic() - started:.0f} s")
+    except ChapterError as error:
+        print(f"\n{error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nStopped: the chapter that was running is as it was.", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
