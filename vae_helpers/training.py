@@ -77,7 +77,7 @@ def fit(
         checkpoint: file that is replaced after each epoch with all that the run needs.
         resume: go on from the checkpoint where there is one; without it an existing file is
             an error, so that no run is overwritten.
-        progress: show a bar; TQDM_DISABLE=1 in the environment turns it off everywhere.
+        progress: show a bar; TQDM_DISABLE=1 in the environment hides every bar.
 
     Returns:
         The history, the epochs before a resume included. After Ctrl-C: of the epochs that
@@ -113,11 +113,9 @@ def fit(
             f"{checkpoint} is past the epochs asked for: expected at most {epochs}; "
             f"found {history.epochs}. Ask for more epochs, or for another checkpoint path."
         )
-    bar = (
-        tqdm(desc="Training", total=epochs, initial=history.epochs, unit="epoch")
-        if progress
-        else None
-    )
+    # tqdm reads TQDM_DISABLE by itself in a terminal, but not in a notebook.
+    quiet = not progress or bool(os.environ.get("TQDM_DISABLE"))
+    bar = tqdm(desc="Training", total=epochs, initial=history.epochs, unit="epoch", disable=quiet)
     try:
         while history.epochs < epochs:
             log_likelihood, kl = _train_epoch(
@@ -138,9 +136,8 @@ def fit(
                     recipe=recipe,
                     history=asdict(history),
                 )
-            if bar is not None:
-                bar.set_postfix(elbo=f"{history.elbo[-1]:.2f} nats")
-                bar.update()
+            bar.set_postfix(elbo=f"{history.elbo[-1]:.2f} nats")
+            bar.update()
     except KeyboardInterrupt:
         warnings.warn(
             f"interrupted in epoch {history.epochs + 1}: the history of {history.epochs} "
@@ -148,8 +145,7 @@ def fit(
             stacklevel=2,
         )
     finally:
-        if bar is not None:
-            bar.close()
+        bar.close()
     return history
 
 
