@@ -7,6 +7,7 @@ A chapter runs in a fresh kernel in its own folder. It is replaced in one step a
 changed; on an error, on anything written to stderr, and on Ctrl-C the file stays as it was.
 """
 
+import asyncio
 import os
 import shutil
 import sys
@@ -114,7 +115,7 @@ def execute(path: Path) -> bytes:
 def run(client: NotebookClient, environment: dict[str, str]) -> None:
     """Execute in a thread: in the main one nbclient takes Ctrl-C for itself, and stumbles."""
     with ThreadPoolExecutor(max_workers=1) as pool:
-        running = pool.submit(client.execute, env=environment)
+        running = pool.submit(asyncio.run, client.async_execute(env=environment))
         try:
             running.result()
         except KeyboardInterrupt:
