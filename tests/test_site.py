@@ -1,0 +1,366 @@
+"""Claims about the built site: strict build, links, pictures' texts, nothing from foreign hosts."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+import site_extension
+import yaml
+from bs4 import BeautifulSoup
+
+ROOT = Path(__file__).resolve().parents[1]
+CHAPTERS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
+
+
+def build(source: Path, output: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Build the book in `source`, strictly, into `output`/_build/html."""
+    jupyter_book = Path(sys.executable).with_name("jupyter-book")
+    known = {k: v for k, v in os.environ.items() if not k.startswith("GITHUB_")}
+    return subprocess.run(
+        [jupyter_book, "build", source, "-W", "-n", "--keep-going", "--path-output", output],
+        env=known | {"PYTHONDONTWRITEBYTECODE": "1", "NO_COLOR": "1"} | variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+class Page:
+    """A built page, parsed once."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __str__(self) -> str:
+        return self.path.name
+
+    @cached_property
+    def soup(self) -> BeautifulSoup:
+        return BeautifulSoup(self.path.read_text(encoding="utf-8"), "html.parser")
+
+    @cached_property
+    def ids(self) -> set[str]:
+        return {tag["id"] for tag in self.soup.find_all(id=True)}
+
+
+class Site:
+    """The pages under a folder."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.pages = {
+            p: Page(p) for p in sorted(folder.rglob("*.html")) if "_static" not in p.parts
+        }
+
+    def chapter(self, name: str) -> Page:
+        return self.pages[self.folder / "notebooks" / f"{name}.html"]
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory) -> Site:
+    before = sources()
+    output = tmp_path_factory.mktemp("site")
+    run = build(ROOT, output)
+    assert run.returncode == 0, run.stdout[-6000:]
+    assert sources() == before, "the build wrote into the source tree"
+    return Site(output / "_build" / "html")
+
+
+def sources() -> set[Path]:
+    folders = [ROOT, ROOT / "book", ROOT / "notebooks"]
+    return {path for folder in folders for path in folder.glob("*") if path.name != "__pycache__"}
+
+
+# Each check takes a site and yields complaints, so that a broken page can show that it complains.
+
+
+def broken_references(site: Site) -> Iterator[str]:
+    for page in site.pages.values():
+        for tag in page.soup.find_all(True):
+            for attribute in ("href", "src", "poster", "data"):
+                address = tag.get(attribute)
+                if address is None or tag.name == "meta":
+                    continue
+                parts = urlsplit(address)
+                if parts.scheme or parts.netloc:
+                    continue
+                target = page.path
+                if parts.path:
+                    target = Path(os.path.normpath(page.path.parent / unquote(parts.path)))
+                if target.is_dir():
+                    target = target / "index.html"
+                if not target.is_file() or site.folder not in target.parents:
+                    yield f"{page}: {address} leads to no file"
+                    continue
+                ids = site.pages[target].ids if target in site.pages else set()
+                if parts.fragment and unquote(parts.fragment) not in ids:
+                    yield f"{page}: {address} leads to no place in its page"
+
+
+LOADED = {"script": "src", "link": "href", "img": "src", "iframe": "src", "source": "src"}
+LOADED |= {"video": "src", "audio": "src", "object": "data", "embed": "src"}
+FOREIGN_IN_CSS = re.compile(r"""(?:url\(\s*["']?|@import\s+["'])((?:https?:)?//[^"')]+)""")
+
+
+def foreign_requests(site: Site) -> Iterator[str]:
+    for page in site.pages.values():
+        for name, attribute in LOADED.items():
+            for tag in page.soup.find_all(name):
+                address = tag.get(attribute) or ""
+                if re.match(r"(https?:)?//", address) and tag.get("rel") != ["canonical"]:
+                    yield f"{page}: <{name}> asks {address}"
+        for tag in page.soup.find_all(srcset=True):
+            if "//" in tag["srcset"]:
+                yield f"{page}: <{tag.name}> asks {tag['srcset']}"
+        for style in [tag.get_text() for tag in page.soup.find_all("style")] + [
+            tag["style"] for tag in page.soup.find_all(style=True)
+        ]:
+            yield from (f"{page}: a style asks {host}" for host in FOREIGN_IN_CSS.findall(style))
+    for sheet in site.folder.rglob("*.css"):
+        text = sheet.read_text(encoding="utf-8")
+        yield from (f"{sheet.name} asks {host}" for host in FOREIGN_IN_CSS.findall(text))
+
+
+def pictures_without_words(site: Site) -> Iterator[str]:
+    for page in site.pages.values():
+        for image in page.soup.find_all("img"):
+            alt = image.get("alt", "").strip()
+            if not alt or alt in image["src"] or re.search(r"\.(png|svg|jpe?g)$", alt):
+                yield f"{page}: {image['src']} has the alt text {alt!r}"
+
+
+def dead_widgets(site: Site) -> Iterator[str]:
+    for page in site.pages.values():
+        for script in page.soup.find_all("script", type=re.compile("vnd.jupyter.widget")):
+            yield f"{page}: {script['type']}, and nothing on the page that draws it"
+        for output in page.soup.select(".cell_output .output"):
+            if not output.get_text(strip=True) and not output.find(["img", "svg", "canvas"]):
+                yield f"{page}: an output that shows nothing"
+
+
+def untypeset_math(site: Site) -> Iterator[str]:
+    for page in site.pages.values():
+        for error in page.soup.select(".katex-error"):
+            yield f"{page}: {error.get_text()}"
+        for math in page.soup.select("span.math, div.math"):
+            if not math.select_one(".katex-html"):
+                yield f"{page}: {math.get_text()[:60]!r} is not typeset"
+
+
+CHECKS = [
+    broken_references,
+    foreign_requests,
+    pictures_without_words,
+    dead_widgets,
+    untypeset_math,
+]
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_no(site, check):
+    assert not list(check(site))
+
+
+def test_every_page_has_a_title_of_its_own(site):
+    pages = [page for page in site.pages.values() if page.soup.select_one("article h1")]
+    titles = [page.soup.title.get_text().strip() for page in pages]
+    assert len(titles) >= len(CHAPTERS) + 4
+    assert all(titles)
+    assert len(set(titles)) == len(titles)
+
+
+def test_chapters_are_numbered_in_reading_order(site):
+    titles = [site.chapter(name).soup.select_one("article h1").get_text() for name in CHAPTERS]
+    numbers = [title.split(".")[0] for title in titles]
+    assert numbers == [str(n) for n in range(1, len(CHAPTERS) + 1)]
+
+
+def test_figures_and_equations_carry_the_number_of_their_chapter(site):
+    for number, name in enumerate(CHAPTERS, start=1):
+        soup = site.chapter(name).soup
+        for tag in soup.select("figure .caption-number"):
+            assert tag.get_text().startswith(f"Figure {number}.")
+        for tag in soup.select(".eqno"):
+            assert tag.get_text().startswith(f"({number}.")
+
+
+def test_every_figure_of_a_cell_has_a_caption_on_its_page(site):
+    for name in CHAPTERS:
+        for image in site.chapter(name).soup.select(".cell_output img"):
+            assert image.find_parent("figure").figcaption.get_text(strip=True)
+
+
+def test_every_chapter_can_be_downloaded_as_it_is_in_the_project(site):
+    for name in CHAPTERS:
+        links = site.chapter(name).soup.select(f'a[href$="_sources/notebooks/{name}.ipynb"]')
+        assert links, name
+        file = site.folder / "_sources" / "notebooks" / f"{name}.ipynb"
+        assert file.read_bytes() == (ROOT / "notebooks" / f"{name}.ipynb").read_bytes()
+
+
+def test_pages_lead_forward_and_back(site):
+    for name in CHAPTERS:
+        soup = site.chapter(name).soup
+        assert soup.select_one("a.left-prev")
+        assert soup.select_one("a.right-next")
+
+
+def test_scripts_that_the_book_does_not_use_are_gone(site):
+    assert not list(site.folder.rglob("fontawesome.js*"))
+    for page in site.pages.values():
+        scripts = " ".join(str(tag) for tag in page.soup.find_all("script"))
+        for name in ("fontawesome", "thebe", "mathjax", "require.js", "requirejs"):
+            assert name not in scripts.lower(), f"{page} has {name}"
+
+
+def test_the_icons_and_the_math_have_their_fonts(site):
+    static = site.folder / "_static"
+    assert list(static.rglob("fa-solid-900.woff2"))
+    sheet = (static / "katex" / "katex.min.css").read_text(encoding="utf-8")
+    fonts = set(re.findall(r"fonts/[\w-]+\.woff2", sheet))
+    assert fonts
+    assert all((static / "katex" / font).is_file() for font in fonts)
+
+
+def test_the_style_sheet_of_katex_is_of_the_version_that_typesets():
+    from sphinxcontrib import katex
+
+    readme = (ROOT / "book" / "assets" / "katex" / "README.md").read_text(encoding="utf-8")
+    assert f"KaTeX {katex.katex_version} " in readme
+
+
+# The checks are able to fail
+
+SOUND = """<html><body><h1 id="top">A</h1><a href="#top">up</a><img src="a.png" alt="A curve.">
+<span class="math"><span class="katex-html">x</span></span>
+<div class="cell_output"><div class="output">2</div></div></body></html>"""
+
+BROKEN = {
+    "a link to no file": (broken_references, '<a href="gone.html">x</a>'),
+    "a link to no place": (broken_references, '<a href="#gone">x</a>'),
+    "a link to no place elsewhere": (broken_references, '<a href="b.html#gone">x</a>'),
+    "a link out of the site": (broken_references, '<a href="../outside.txt">x</a>'),
+    "a picture that is gone": (broken_references, '<img src="gone.png" alt="A curve.">'),
+    "a script from afar": (foreign_requests, '<script src="https://a.org/b.js"></script>'),
+    "a script from afar, no scheme": (foreign_requests, '<script src="//a.org/b"></script>'),
+    "a style from afar": (foreign_requests, '<link rel="stylesheet" href="http://a.org/b.css">'),
+    "a frame from afar": (foreign_requests, '<iframe src="https://a.org/"></iframe>'),
+    "a font from afar": (foreign_requests, "<style>a{src:url('https://a.org/f')}</style>"),
+    "an import from afar": (foreign_requests, '<style>@import "https://a.org/f";</style>'),
+    "no alt text": (pictures_without_words, '<img src="a.png">'),
+    "a file name as alt text": (pictures_without_words, '<img src="a.png" alt="x/b.png">'),
+    "a widget": (
+        dead_widgets,
+        '<script type="application/vnd.jupyter.widget-view+json">{}</script>',
+    ),
+    "an empty output": (dead_widgets, '<div class="cell_output"><div class="output"></div></div>'),
+    "a formula that failed": (untypeset_math, '<span class="katex-error">x</span>'),
+    "a formula left as it was": (untypeset_math, '<span class="math">\\(x\\)</span>'),
+}
+
+
+@pytest.fixture
+def small_site(tmp_path):
+    """Make a site of a sound page, to which these elements are added, and another page."""
+
+    def make(elements: str = "") -> Site:
+        folder = tmp_path / "site"
+        folder.mkdir()
+        (tmp_path / "outside.txt").write_text("x")
+        (folder / "a.png").write_bytes(b"")
+        (folder / "a.html").write_text(SOUND.replace("</body>", elements + "</body>"))
+        (folder / "b.html").write_text(SOUND)
+        return Site(folder)
+
+    return make
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_a_sound_page_passes(small_site, check):
+    elsewhere = '<a href="https://example.org/">x</a><a href="b.html#top">x</a>'
+    assert not list(check(small_site(elsewhere)))
+
+
+@pytest.mark.parametrize("wrong", BROKEN)
+def test_a_check_complains_of(small_site, wrong):
+    check, elements = BROKEN[wrong]
+    assert list(check(small_site(elements)))
+
+
+def test_a_foreign_address_in_a_style_sheet_is_seen(small_site):
+    site = small_site()
+    (site.folder / "a.css").write_text("@font-face{src:url(https://a.org/f.woff2)}")
+    assert list(foreign_requests(site))
+
+
+# The extension
+
+
+def book_of_one_page(folder: Path, text: str) -> Path:
+    """A book with our configuration and this page alone."""
+    (folder / "book").mkdir(parents=True)
+    shutil.copytree(ROOT / "book" / "assets", folder / "book" / "assets")
+    for name in ("_config.yml", "book/site_extension.py", "book/references.bib"):
+        shutil.copy(ROOT / name, folder / name)
+    (folder / "book" / "page.md").write_text(text, encoding="utf-8")
+    toc = {"format": "jb-book", "root": "book/page"}
+    (folder / "_toc.yml").write_text(yaml.safe_dump(toc))
+    return folder
+
+
+@pytest.mark.parametrize(
+    "formula", [r"$\nosuchmacro{x}$", r"$$\frac{1}{$$"], ids=["unknown macro", "unclosed brace"]
+)
+def test_a_formula_that_cannot_be_typeset_fails_the_build_and_is_named(tmp_path, formula):
+    source = book_of_one_page(tmp_path / "source", f"# A page\n\nText.\n\n{formula}\n")
+    run = build(source, tmp_path / "output")
+    assert run.returncode != 0
+    assert formula.strip("$") in run.stdout
+    assert "page.md:5" in run.stdout
+
+
+def test_repository_and_binder_buttons_appear_where_the_address_is_known(tmp_path):
+    source = book_of_one_page(tmp_path / "source", "# A page\n\nText.\n")
+    known = {"GITHUB_SERVER_URL": "https://github.com", "GITHUB_REPOSITORY": "someone/a-book"}
+    assert build(source, tmp_path / "known", **known).returncode == 0
+    assert build(source, tmp_path / "unknown").returncode == 0
+    page = "_build/html/book/page.html"
+    html = (tmp_path / "known" / page).read_text(encoding="utf-8")
+    assert 'href="https://github.com/someone/a-book"' in html
+    assert "https://github.com/someone/a-book/edit/main/book/page.md" in html
+    assert "github.com" not in (tmp_path / "unknown" / page).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("origin", "url"),
+    [
+        ("https://github.com/someone/a-book.git", "https://github.com/someone/a-book"),
+        ("https://github.com/someone/a-book/", "https://github.com/someone/a-book"),
+        ("git@github.com:someone/a-book.git", "https://github.com/someone/a-book"),
+        ("ssh://git@github.com:22/someone/a-book", "https://github.com/someone/a-book"),
+        ("https://me:secret@gitlab.com/group/a-book", "https://gitlab.com/group/a-book"),
+        ("/srv/github/a-book", None),
+        ("../github/someone/a-book", None),
+        ("file:///srv/github.com/someone/a-book", None),
+        ("https://git.example.org/someone/a-book", None),
+        (None, None),
+    ],
+)
+def test_the_address_of_the_repository_comes_from_origin(tmp_path, origin, url):
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    if origin:
+        subprocess.run(["git", "-C", tmp_path, "remote", "add", "origin", origin], check=True)
+    assert site_extension.repository_url(tmp_path, environ={}) == url
+
+
+def test_the_address_of_the_repository_comes_from_github_actions_first(tmp_path):
+    variables = {"GITHUB_SERVER_URL": "https://github.com", "GITHUB_REPOSITORY": "someone/a-book"}
+    url = site_extension.repository_url(tmp_path, environ=variables)
+    assert url == "https://github.com/someone/a-book"
