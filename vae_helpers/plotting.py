@@ -53,6 +53,7 @@ def plot_digits(
     *,
     columns: int = 10,
     row_labels: Sequence[str] | None = None,
+    column_labels: Sequence[str] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Draw images of 28 × 28 pixels side by side, row by row; ink is black.
@@ -61,6 +62,7 @@ def plot_digits(
         images: ``(N, 784)``, 0 is paper and 1 is ink; values outside are clipped.
         columns: images a row.
         row_labels: a word before each row.
+        column_labels: a word above each column.
         ax: where to draw; None makes a figure.
 
     Returns:
@@ -73,8 +75,9 @@ def plot_digits(
     if images.ndim != 2 or images.shape[1] != 784 or len(images) == 0:
         raise ValueError(f"images must have shape (N, 784), N >= 1; found {images.shape}.")
     rows = -(-len(images) // columns)
-    if row_labels is not None and len(row_labels) != rows:
-        raise ValueError(f"expected {rows} row labels, one a row; found {len(row_labels)}.")
+    for name, labels, count in [("row", row_labels, rows), ("column", column_labels, columns)]:
+        if labels is not None and len(labels) != count:
+            raise ValueError(f"expected {count} {name} labels; found {len(labels)}.")
     gap = 2
     sheet = np.zeros((rows * (28 + gap) - gap, columns * (28 + gap) - gap))
     for index, image in enumerate(images):
@@ -85,9 +88,10 @@ def plot_digits(
         _, ax = plt.subplots(figsize=(WIDTH, max(height, 0.5)))
     ax.imshow(sheet, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
     ax.grid(False)
-    ax.set_xticks([])
-    centres = [(28 + gap) * row + 13.5 for row in range(rows)]
-    ax.set_yticks(centres if row_labels is not None else [], row_labels)
+    centres = 13.5 + (28 + gap) * np.arange(max(rows, columns))
+    ax.set_xticks(centres[:columns] if column_labels is not None else [], column_labels)
+    ax.set_yticks(centres[:rows] if row_labels is not None else [], row_labels)
+    ax.xaxis.tick_top()
     ax.tick_params(length=0)
     for spine in ax.spines.values():
         spine.set_visible(False)
@@ -149,14 +153,16 @@ def plot_latent_cloud(
     labels: ArrayLike,
     *,
     names: tuple[str, str] = ("$z_1$", "$z_2$"),
+    size: float = 18,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw points of two latent variables, each class by colour and by its digit at the median.
+    """Draw points of two latent variables as small digits, and each class again at its median.
 
     Args:
         points: ``(N, 2)``, in units of the prior's standard deviation.
-        labels: ``(N,)``, whole numbers; each is written on the cloud of its points.
+        labels: ``(N,)``, whole numbers; each point is drawn as its label.
         names: labels of the two axes.
+        size: area of a small digit, in square points.
         ax: where to draw; None makes a figure.
 
     Returns:
@@ -173,15 +179,11 @@ def plot_latent_cloud(
     if ax is None:
         _, ax = plt.subplots(figsize=(WIDTH, WIDTH))
     colours = plt.get_cmap("tab10")
-    ax.scatter(*points.T, c=colours(labels % 10), s=4, alpha=0.35, linewidths=0)
     for digit in np.unique(labels):
-        x, y = np.median(points[labels == digit], axis=0)
-        ax.text(
-            *(x, y, str(digit)),
-            ha="center",
-            va="center",
-            weight="bold",
-            bbox={"boxstyle": "circle", "facecolor": "white", "edgecolor": colours(digit % 10)},
-        )
+        cloud, colour = points[labels == digit], colours(digit % 10)
+        ax.scatter(*cloud.T, color=colour, marker=f"${digit}$", s=size, alpha=0.6, linewidths=0)
+        x, y = np.median(cloud, axis=0)
+        box = {"boxstyle": "circle", "facecolor": "white", "edgecolor": colour, "alpha": 0.9}
+        ax.text(x, y, str(digit), ha="center", va="center", weight="bold", bbox=box)
     ax.set(xlabel=names[0], ylabel=names[1], aspect="equal")
     return ax
