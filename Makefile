@@ -16,8 +16,8 @@ help:
 	@echo 'Another Python (3.11 or newer): make book PYTHON=python3.13'
 
 book: $(READY)
+	@rm -rf _build # pages that are not read again would not repeat their warnings
 	@$(BIN)/jupyter-book build . -W -n --keep-going -q
-	@echo 'The book is built. Open _build/html/index.html'
 
 test: $(READY)
 	@$(BIN)/ruff check .
