@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -47,7 +48,7 @@ def load_vae(path: PathLike, *, device: str | torch.device = "cpu") -> VAE:
         ValueError: the file is cut short, or no weights of a VAE.
     """
     tensors, header = _read(path, "vae")
-    vae = VAE(**header["architecture"])
+    vae = VAE(**header["architecture"]).to(next(iter(tensors.values())).dtype)
     _load_weights(vae, tensors, path)
     return vae.to(device)
 
@@ -93,6 +94,7 @@ def load_checkpoint(
     optimizer: torch.optim.Optimizer,
     generator: torch.Generator,
     recipe: Mapping[str, object],
+    max_epochs: float = math.inf,
 ) -> dict[str, list[float]]:
     """Put a saved run back into vae, optimizer and generator, and return its history.
 
@@ -102,17 +104,26 @@ def load_checkpoint(
         optimizer: Adam over the parameters of vae.
         generator: the generator to set.
         recipe: the recipe of this run; it must equal the file's.
+        max_epochs: length of this run; the file must not be past it.
 
     Returns:
         Named lists of one number an epoch, as they were saved.
 
     Raises:
-        ValueError: the file is cut short, of another kind, architecture or recipe; vae,
-            optimizer and generator are then as they were.
+        FileNotFoundError: there is no such file.
+        ValueError: the file is cut short, past max_epochs, or of another kind, architecture
+            or recipe; vae, optimizer and generator are then as they were.
     """
     tensors, header = _read(path, "checkpoint")
-    _check_equal(path, "an architecture", architecture(vae), header["architecture"])
-    _check_equal(path, "a recipe", dict(recipe), header["recipe"])
+    _check_equal(path, "architecture", architecture(vae), header["architecture"])
+    _check_equal(path, "recipe", dict(recipe), header["recipe"])
+    history = {name: value.tolist() for name, value in _with_prefix(tensors, "history.").items()}
+    epochs = max(map(len, history.values()), default=0)
+    if epochs > max_epochs:
+        raise ValueError(
+            f"{path} is past the epochs asked for: expected at most {max_epochs}; "
+            f"found {epochs}. Ask for more epochs, or for another checkpoint path."
+        )
     _load_weights(vae, _with_prefix(tensors, "vae."), path)
     state: dict[int, dict[str, Tensor]] = {}
     for name, value in _with_prefix(tensors, "adam.").items():
@@ -120,7 +131,7 @@ def load_checkpoint(
         state.setdefault(int(index), {})[key] = value
     optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
     generator.set_state(tensors["generator"])
-    return {name: value.tolist() for name, value in _with_prefix(tensors, "history.").items()}
+    return history
 
 
 def architecture(vae: VAE) -> dict[str, object]:
@@ -157,16 +168,20 @@ def _read(path: PathLike, kind: str) -> tuple[dict[str, Tensor], dict]:
     if header.get("kind") != kind:
         raise ValueError(
             f"{path} holds something else: expected a {kind} file of vae_helpers; "
-            f"found {header.get('kind', 'a safetensors file of another program')}."
+            f"found {header.get('kind', 'a safetensors file of another program')}. "
+            "Pass another path, or make the file with save_vae or with fit(checkpoint=...)."
         )
     return tensors, header
 
 
 def _load_weights(vae: VAE, tensors: dict[str, Tensor], path: PathLike) -> None:
-    try:
-        vae.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise ValueError(f"{path} does not fit the VAE that it describes: {error}") from error
+    # Compared first: load_state_dict copies all that fits before it raises, and casts in silence.
+    _check_equal(path, "weights", _signature(vae.state_dict()), _signature(tensors))
+    vae.load_state_dict(tensors)
+
+
+def _signature(tensors: Mapping[str, Tensor]) -> dict[str, str]:
+    return {name: f"{value.dtype} {tuple(value.shape)}" for name, value in tensors.items()}
 
 
 def _check_equal(path: PathLike, what: str, expected: dict, found: dict) -> None:
@@ -177,7 +192,7 @@ def _check_equal(path: PathLike, what: str, expected: dict, found: dict) -> None
     ]
     if different:
         raise ValueError(
-            f"{path} is a checkpoint of {what} that differs: expected {'; '.join(different)}. "
+            f"{path} is of another {what}: expected {'; '.join(different)}. "
             "Pass what the file was made with, or another checkpoint path."
         )
 

@@ -6,7 +6,7 @@ import math
 import os
 import warnings
 import zlib
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -105,14 +105,14 @@ def fit(
         if resume and Path(checkpoint).exists():
             history = History(
                 **load_checkpoint(
-                    checkpoint, vae=vae, optimizer=optimizer, generator=generator, recipe=recipe
+                    checkpoint,
+                    vae=vae,
+                    optimizer=optimizer,
+                    generator=generator,
+                    recipe=recipe,
+                    max_epochs=epochs,
                 )
             )
-    if history.epochs > epochs:
-        raise ValueError(
-            f"{checkpoint} is past the epochs asked for: expected at most {epochs}; "
-            f"found {history.epochs}. Ask for more epochs, or for another checkpoint path."
-        )
     # tqdm reads TQDM_DISABLE by itself in a terminal, but not in a notebook.
     quiet = not progress or bool(os.environ.get("TQDM_DISABLE"))
     bar = tqdm(desc="Training", total=epochs, initial=history.epochs, unit="epoch", disable=quiet)
@@ -121,12 +121,13 @@ def fit(
             log_likelihood, kl = _train_epoch(
                 vae, images, optimizer, generator, batch_size, history.epochs + 1, checkpoint
             )
-            history.log_likelihood.append(log_likelihood)
-            history.kl.append(kl)
+            measured = {"log_likelihood": log_likelihood, "kl": kl}
             if validation is not None:
                 log_likelihood, kl = _score(vae, validation, seed)
-                history.validation_log_likelihood.append(log_likelihood)
-                history.validation_kl.append(kl)
+                measured |= {"validation_log_likelihood": log_likelihood, "validation_kl": kl}
+            longer = replace(
+                history, **{name: [*getattr(history, name), x] for name, x in measured.items()}
+            )
             if checkpoint is not None:
                 save_checkpoint(
                     checkpoint,
@@ -134,8 +135,9 @@ def fit(
                     optimizer=optimizer,
                     generator=generator,
                     recipe=recipe,
-                    history=asdict(history),
+                    history=asdict(longer),
                 )
+            history = longer  # an epoch counts whole or not at all, whenever Ctrl-C comes
             bar.set_postfix(elbo=f"{history.elbo[-1]:.2f} nats")
             bar.update()
     except KeyboardInterrupt:
@@ -192,11 +194,17 @@ def _check_settings(
 ) -> None:
     for name, value in [("epochs", epochs), ("batch_size", batch_size)]:
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name} must be a whole number of at least 1; found {value!r}.")
+            raise ValueError(
+                f"{name} must be a whole number of at least 1; found {value!r}. "
+                "The defaults are epochs=50, batch_size=200."
+            )
     if not (0 < lr < math.inf):
         raise ValueError(f"lr must be positive and finite; found {lr!r}. Try 1e-3.")
     if resume and checkpoint is None:
-        raise ValueError("resume=True needs a file to go on from; found checkpoint=None.")
+        raise ValueError(
+            "resume=True needs a file to go on from; found checkpoint=None. "
+            "Pass the path of the run's checkpoint."
+        )
     if checkpoint is not None:
         path = Path(checkpoint)
         if not path.parent.is_dir():
