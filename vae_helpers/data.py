@@ -133,9 +133,9 @@ def _write_raw(target: Path, content: bytes) -> None:
     except OSError as error:
         raise OSError(
             error.errno,
-            f"cannot write {target.name}: expected a folder that can be written to, found "
-            f"{error.strerror!r}. Make it writable, or copy the archives to a folder that is "
-            "and pass that as root",
+            f"cannot write {target.name}: expected a folder that can be written to and has room, "
+            f"found {os.strerror(error.errno)!r}. Repair that, or copy the archives to another "
+            "folder and pass it as root",
             str(target.parent),
         ) from error
 

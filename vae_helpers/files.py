@@ -24,5 +24,12 @@ def write_atomically(path: Path, content: bytes) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(temporary, path)
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            "cannot write the file: expected a folder that can be written to and has room, "
+            f"found {error.strerror!r}. An old file is as it was. Repair that, or choose another",
+            str(path),
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
