@@ -144,7 +144,9 @@ class VAE(nn.Module):
         weight = next(self.parameters())
         if not isinstance(x, Tensor) or x.dtype != weight.dtype:
             found = x.dtype if isinstance(x, Tensor) else type(x).__name__
-            repair = "x.float() / 255" if found == torch.uint8 else f"x.to({weight.dtype})"
+            repair = f"torch.as_tensor(x, dtype={weight.dtype})"
+            if found == torch.uint8:
+                repair = "x.float() / 255"
             raise ValueError(
                 f"images must be a tensor of {weight.dtype} in [0, 1]; found {found}. "
                 f"Convert them with {repair}."
