@@ -73,11 +73,16 @@ def plot_digits(
     """
     images = np.asarray(images)
     if images.ndim != 2 or images.shape[1] != 784 or len(images) == 0:
-        raise ValueError(f"images must have shape (N, 784), N >= 1; found {images.shape}.")
+        raise ValueError(
+            f"images must have shape (N, 784), N >= 1; found {images.shape}. "
+            "Flatten them with images.reshape(-1, 784)."
+        )
     rows = -(-len(images) // columns)
     for name, labels, count in [("row", row_labels, rows), ("column", column_labels, columns)]:
         if labels is not None and len(labels) != count:
-            raise ValueError(f"expected {count} {name} labels; found {len(labels)}.")
+            raise ValueError(
+                f"expected {count} {name} labels; found {len(labels)}. Give one a {name}."
+            )
     gap = 2
     sheet = np.zeros((rows * (28 + gap) - gap, columns * (28 + gap) - gap))
     for index, image in enumerate(images):
@@ -108,10 +113,18 @@ def plot_pixels(values: ArrayLike, *, label: str, ax: Axes | None = None) -> Axe
 
     Returns:
         The axes.
+
+    Raises:
+        ValueError: values has another shape.
     """
+    values = np.asarray(values)
+    if values.shape != (784,):
+        raise ValueError(
+            f"values must have shape (784,); found {values.shape}. Give one number a pixel."
+        )
     if ax is None:
         _, ax = plt.subplots(figsize=(3.2, 2.6))
-    picture = ax.imshow(np.asarray(values).reshape(28, 28), interpolation="nearest")
+    picture = ax.imshow(values.reshape(28, 28), interpolation="nearest")
     ax.grid(False)
     ax.set(xlabel="column", ylabel="row", xticks=[0, 9, 18, 27], yticks=[0, 9, 18, 27])
     ax.figure.colorbar(picture, ax=ax, label=label)
@@ -174,7 +187,8 @@ def plot_latent_cloud(
     points, labels = np.asarray(points), np.asarray(labels)
     if points.ndim != 2 or points.shape[1] != 2 or len(points) != len(labels):
         raise ValueError(
-            f"expected points (N, 2) and labels (N,); found {points.shape} and {labels.shape}."
+            f"expected points (N, 2) and labels (N,); found {points.shape} and {labels.shape}. "
+            "Choose two latent variables, and give one label a point."
         )
     if ax is None:
         _, ax = plt.subplots(figsize=(WIDTH, WIDTH))

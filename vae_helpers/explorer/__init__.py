@@ -31,7 +31,8 @@ def latent_sliders(vae: VAE, *, z: Tensor | None = None, limit: float = 3.0) -> 
     if start.shape != (vae.latent_dim,) or not (start.abs() <= limit).all():
         raise ValueError(
             f"z must have shape ({vae.latent_dim},) and values within ±{limit}; "
-            f"found shape {tuple(start.shape)}, values {start.tolist()}."
+            f"found shape {tuple(start.shape)}, values {start.tolist()}. "
+            "Clamp z, or raise limit."
         )
     sliders = [
         ipywidgets.FloatSlider(
