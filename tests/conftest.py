@@ -1,0 +1,58 @@
+"""What several test files share."""
+
+import contextlib
+import resource
+import subprocess
+import sys
+import textwrap
+
+import pytest
+from hypothesis import settings
+
+# The same examples on every machine and in every run, and no verdict that hangs on its speed.
+settings.register_profile("book", derandomize=True, deadline=None)
+settings.load_profile("book")
+
+
+@pytest.fixture
+def full_disk():
+    """A context in which no file can grow beyond 100 bytes, as on a disk that is full."""
+
+    @contextlib.contextmanager
+    def limit():
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    return limit
+
+
+@pytest.fixture(scope="session")
+def python():
+    """Start a program in a fresh interpreter, where nothing has been imported yet."""
+
+    def start(program: str, *arguments: object) -> subprocess.Popen:
+        return subprocess.Popen(
+            [sys.executable, "-W", "error", "-c", textwrap.dedent(program), *map(str, arguments)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def printed(python):
+    """Run a program in a fresh interpreter to its end; return what it printed."""
+
+    def run(program: str, *arguments: object) -> str:
+        with python(program, *arguments) as process:
+            out, err = process.communicate(timeout=120)
+        assert process.returncode == 0, err
+        return out
+
+    return run
