@@ -1,4 +1,4 @@
-"""How nbval's kernels run: as `make notebooks` runs them, so that stored outputs can match."""
+"""How nbval's kernels run: as `make notebooks` runs them, so that outputs match."""
 
 import os
 
