@@ -1,17 +1,22 @@
 """What several test files share."""
 
 import contextlib
+import os
 import resource
 import subprocess
 import sys
 import textwrap
 
 import pytest
+import torch
 from hypothesis import settings
 
 # The same examples on every machine and in every run, and no verdict that hangs on its speed.
 settings.register_profile("book", derandomize=True, deadline=None)
 settings.load_profile("book")
+
+# Tensors this small gain nothing from a second thread, and wait for it long on a busy machine.
+torch.set_num_threads(1)
 
 
 @pytest.fixture
@@ -32,15 +37,22 @@ def full_disk():
 
 @pytest.fixture(scope="session")
 def python():
-    """Start a program in a fresh interpreter, where nothing has been imported yet."""
+    """A context of a program in a fresh interpreter; it does not outlive the context."""
 
-    def start(program: str, *arguments: object) -> subprocess.Popen:
-        return subprocess.Popen(
-            [sys.executable, "-W", "error", "-c", textwrap.dedent(program), *map(str, arguments)],
+    @contextlib.contextmanager
+    def start(program: str, *arguments: object):
+        command = [sys.executable, "-W", "error", "-c", textwrap.dedent(program)]
+        with subprocess.Popen(
+            [*command, *map(str, arguments)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-        )
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
 
     return start
 
