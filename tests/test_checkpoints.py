@@ -12,7 +12,6 @@ from safetensors.torch import save_file
 
 import vae_helpers
 from vae_helpers.checkpoints import (
-    architecture,
     load_checkpoint,
     load_vae,
     save_checkpoint,
@@ -33,7 +32,7 @@ def equal(a: VAE, b: VAE) -> bool:
     """Whether two models have the same sizes and bit for bit the same weights."""
     a_state, b_state = a.state_dict(), b.state_dict()
     return (
-        architecture(a) == architecture(b)
+        (a.latent_dim, a.hidden, a.pixels, a.sigma2) == (b.latent_dim, b.hidden, b.pixels, b.sigma2)
         and a_state.keys() == b_state.keys()
         and all(torch.equal(a_state[k], b_state[k]) for k in a_state)
         and all(a_state[k].dtype == b_state[k].dtype for k in a_state)
