@@ -16,6 +16,7 @@ MAY_IMPORT = {
     "files": set(),
     "objectives": {"torch"},
     "networks": {"torch"},
+    "linear_gaussian": {"torch"},
     "data": {"torch", "torchvision", "files"},
     "checkpoints": {"torch", "safetensors", "files", "networks"},
     "training": {"torch", "tqdm", "checkpoints", "networks", "objectives"},
