@@ -61,6 +61,9 @@ class LinearGaussian:
         Returns:
             One value an image, ``(B,)``, in nats.
 
+        Raises:
+            ValueError: x has another width, or is not in float64.
+
         Source: Tipping & Bishop 1999, equation 4, by the matrix inversion lemma.
         """
         residual = self._check(x) - self.b  # (B, D)
@@ -80,6 +83,9 @@ class LinearGaussian:
         Returns:
             mean ``(B, L)``, and the covariance ``(L, L)``, which is the same for every x.
 
+        Raises:
+            ValueError: x has another width, or is not in float64.
+
         Source: Tipping & Bishop 1999, equation 6.
         """
         covariance = torch.linalg.inv(self._precision)
@@ -97,6 +103,9 @@ class LinearGaussian:
 
         Returns:
             mean ``(B, L)`` and variances ``(L,)``.
+
+        Raises:
+            ValueError: x has another width, or is not in float64.
 
         Source: Bishop 2006, section 10.1.2.
         """
@@ -118,12 +127,13 @@ class LinearGaussian:
             One value an image, ``(B,)``, in nats, at most `log_marginal`.
 
         Raises:
-            ValueError: a shape does not fit, or S is not symmetric and positive definite.
+            ValueError: a shape does not fit, a number is not in float64, or S is not finite,
+                symmetric and positive definite.
 
         Source: Lucas et al. 2019, section 3.
         """
-        cov = self._check_covariance(cov)
-        error = (self._check(x) - self.b - mu @ self.W.T).square().sum(-1)  # (B,)
+        mu, cov = self._check_posterior(x, mu, cov)
+        error = (x - self.b - mu @ self.W.T).square().sum(-1)  # (B,)
         spread = (self.W.T @ self.W * cov).sum((-2, -1))  # tr(WᵀWS)
         log_likelihood = -(error + spread) / (2 * self.sigma2) - 0.5 * self.pixels * math.log(
             2 * math.pi * self.sigma2
@@ -143,15 +153,28 @@ class LinearGaussian:
             One value an image, ``(B,)``, in nats, in [0, ∞).
 
         Raises:
-            ValueError: a shape does not fit, or S is not symmetric and positive definite.
+            ValueError: a shape does not fit, a number is not in float64, or S is not finite,
+                symmetric and positive definite.
         """
         mean, covariance = self.posterior(x)
-        return _gaussian_kl(mu, self._check_covariance(cov), mean, covariance)
+        mu, cov = self._check_posterior(x, mu, cov)
+        return _gaussian_kl(mu, cov, mean, covariance)
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return mean and log-variance of the best diagonal q(z|x), each ``(B, L)``.
+        """Return mean and log-variance of the best diagonal q(z|x): `mean_field` as an encoder.
 
-        This is the optimal encoder of a VAE with this decoder, see `mean_field`.
+        No encoder of a VAE with this decoder and a diagonal q(z|x) has a higher ELBO.
+
+        Args:
+            x: ``(B, D)``.
+
+        Returns:
+            mu and logvar = log σ², each ``(B, L)``.
+
+        Raises:
+            ValueError: x has another width, or is not in float64.
+
+        Source: Lucas et al. 2019, section 3.
         """
         mean, variances = self.mean_field(x)
         return mean, variances.log().expand_as(mean)
@@ -159,19 +182,46 @@ class LinearGaussian:
     def reparameterize(
         self, mu: Tensor, logvar: Tensor, *, generator: torch.Generator | None = None
     ) -> Tensor:
-        """Sample z = μ + exp(ℓ / 2) ε with ε ~ N(0, I), ``(B, L)``."""
+        """Sample q(z|x) as z = μ + σ ε with ε ~ N(0, I) and σ = exp(ℓ / 2).
+
+        Args:
+            mu: means, ``(B, L)``.
+            logvar: log-variances ℓ, ``(B, L)``.
+            generator: source of ε; None takes torch's global one.
+
+        Returns:
+            One z an image, ``(B, L)``, differentiable in mu and logvar.
+
+        Source: Kingma & Welling 2014, section 2.4.
+        """
         epsilon = torch.randn(mu.shape, generator=generator, dtype=mu.dtype)
         return mu + torch.exp(0.5 * logvar) * epsilon
 
     def decode(self, z: Tensor) -> Tensor:
-        """Return the mean Wz + b of p(x|z), ``(B, D)``, for z ``(B, L)``."""
+        """Return the mean Wz + b of p(x|z), ``(B, D)``, for z ``(B, L)`` in float64.
+
+        Raises:
+            ValueError: z has another number of latent variables, or is not in float64.
+        """
+        if z.shape[-1:] != (self.latent_dim,) or z.dtype != torch.float64:
+            raise ValueError(
+                f"z must have shape (B, {self.latent_dim}) and type float64; found "
+                f"{tuple(z.shape)}, {z.dtype}. Convert it with z.double(), one value for each "
+                "latent variable."
+            )
         return z @ self.W.T + self.b
 
     def sample(self, n: int, *, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
-        """Draw n pairs from the joint, ancestor first.
+        """Draw n pairs from the joint, ancestor first: z ~ N(0, I), then x = Wz + b + σ ε.
+
+        Args:
+            n: number of pairs.
+            generator: source of z and ε; None takes torch's global one.
 
         Returns:
             x ``(n, D)`` and z ``(n, L)``.
+
+        Source: Tipping & Bishop 1999, equation 2.
         """
         z = torch.randn(n, self.latent_dim, generator=generator, dtype=torch.float64)
         noise = torch.randn(n, self.pixels, generator=generator, dtype=torch.float64)
@@ -189,24 +239,29 @@ class LinearGaussian:
             latent_dim: number L of latent variables, 1 ≤ L < D.
 
         Raises:
-            ValueError: L does not lie in 1 to D − 1, x is no finite matrix, N ≤ L, or the
-                data leave no variance to σ².
+            ValueError: L is no whole number in 1 to D − 1, x is no finite matrix, N ≤ L + 1,
+                or the data leave no variance to σ².
 
         Source: Tipping & Bishop 1999, equations 7 and 8.
         """
         x = torch.as_tensor(x).double()
         if x.ndim != 2 or not x.isfinite().all():
-            raise ValueError(f"x must be finite with shape (N, D); found shape {tuple(x.shape)}.")
-        n, pixels = x.shape
-        if isinstance(latent_dim, bool) or not 1 <= latent_dim < pixels:
             raise ValueError(
-                f"latent_dim must lie in 1 to D − 1 = {pixels - 1}; found {latent_dim}. "
-                "With L = D nothing is left over to be noise."
+                f"x must have shape (N, D) and finite values; found shape {tuple(x.shape)} with "
+                f"{x.numel() - x.isfinite().sum()} values that are NaN or infinite. Give one "
+                "image a row, and remove what is not a number."
+            )
+        n, pixels = x.shape
+        is_whole = isinstance(latent_dim, int) and not isinstance(latent_dim, bool)
+        if not is_whole or not 1 <= latent_dim < pixels:
+            raise ValueError(
+                f"latent_dim must be a whole number from 1 to D − 1 = {pixels - 1}; found "
+                f"{latent_dim!r}. Use fewer: with L = D nothing is left over to be noise."
             )
         if n <= latent_dim + 1:
             raise ValueError(
                 f"the fit needs more than L + 1 = {latent_dim + 1} samples; found {n}. "
-                "Fewer lie in the plane of W, and leave no noise."
+                "Fewer lie in the plane of W and leave no noise: add some, or lower latent_dim."
             )
         b = x.mean(0)
         values, vectors = torch.linalg.eigh((x - b).T @ (x - b) / n)  # ascending
@@ -227,27 +282,40 @@ class LinearGaussian:
             )
         return x
 
-    def _check_covariance(self, cov: Tensor) -> Tensor:
-        """Return the covariance as ``(…, L, L)``, from its diagonal if need be."""
-        L = self.latent_dim
-        if cov.shape == (L,):
-            cov = torch.diag(cov)
-        if cov.shape[-2:] != (L, L):
+    def _check_posterior(self, x: Tensor, mu: Tensor, cov: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the mean, and the covariance as ``(…, L, L)``, from its diagonal if need be."""
+        B, L = len(self._check(x)), self.latent_dim
+        if mu.shape != (B, L) or mu.dtype != torch.float64:
             raise ValueError(
-                f"a covariance must have shape ({L}, {L}), (B, {L}, {L}), or ({L},) for the "
-                f"variances of a diagonal one; found {tuple(cov.shape)}."
+                f"mu must have shape (B, L) = ({B}, {L}) and type float64; found "
+                f"{tuple(mu.shape)}, {mu.dtype}. Convert it with mu.double(), one mean for each "
+                "row of x."
             )
+        if cov.shape not in [(L, L), (B, L, L), (L,)] or cov.dtype != torch.float64:
+            raise ValueError(
+                f"a covariance must have shape ({L}, {L}), ({B}, {L}, {L}), or ({L},) for the "
+                f"variances of a diagonal one, and type float64; found {tuple(cov.shape)}, "
+                f"{cov.dtype}. Convert it with cov.double(), and give one for all or for each x."
+            )
+        if not cov.isfinite().all():
+            raise ValueError(
+                "a covariance must be finite; found NaN or infinity. Look where they arose."
+            )
+        if cov.ndim == 1:
+            cov = torch.diag(cov)
         if not torch.allclose(cov, cov.mT, rtol=1e-8, atol=1e-12):
             raise ValueError(
                 "a covariance must be symmetric; found one that differs from its transpose by "
                 f"{(cov - cov.mT).abs().max():.1e}. Use (S + S.T) / 2 if that is rounding."
             )
-        if torch.linalg.cholesky_ex(cov).info.any():
+        # A singular matrix has a smallest eigenvalue of ± its rounding error, seldom zero itself.
+        values = torch.linalg.eigvalsh(cov)  # (…, L), ascending
+        if (values[..., 0] <= 1e-15 * L * values[..., -1]).any():
             raise ValueError(
-                "a covariance must be positive definite; found the smallest eigenvalue "
-                f"{torch.linalg.eigvalsh(cov).min():.1e}. Give every direction a variance."
+                "a covariance must be positive definite; found eigenvalues from "
+                f"{values.min():.1e} to {values.max():.1e}. Give every direction a variance."
             )
-        return cov
+        return mu, cov
 
 
 def _gaussian_kl(mu: Tensor, cov: Tensor, mean: Tensor, covariance: Tensor) -> Tensor:
