@@ -115,6 +115,14 @@ def test_log_marginal_of_one_pixel_and_one_latent_by_hand():
     assert found.tolist() == pytest.approx([expected], abs=1e-14)
 
 
+def test_log_marginal_takes_images_as_large_as_those_of_the_book():
+    g = generator(0)
+    model, x = LinearGaussian(randn(784, 4, g=g), randn(784, g=g), 0.5), randn(2, 784, g=g)
+    covariance = model.W @ model.W.T + 0.5 * eye(784)
+    expected = MultivariateNormal(model.b, covariance).log_prob(x)
+    torch.testing.assert_close(model.log_marginal(x), expected, **EXACT)
+
+
 def test_log_marginal_is_one_value_an_image_that_no_other_image_changes():
     model, x = toy(0, batch=5)
     alone = [model.log_marginal(row[None]) for row in x]
@@ -411,6 +419,16 @@ def test_decode_is_linear_with_the_columns_of_W_and_b_at_the_origin():
     torch.testing.assert_close(torch.stack(units).T - model.b[:, None], model.W, **EXACT)
 
 
+def test_an_axis_of_samples_may_lead_in_what_is_decoded_and_reparameterized():
+    model, x = toy(0)
+    mu, logvar = (t.expand(5, 3, 2) for t in model.encode(x))  # (K, B, L)
+    z = model.reparameterize(mu, logvar, generator=generator(0))
+    assert len(z.unique()) == 30
+    expected = torch.stack([model.decode(one) for one in z])
+    assert expected.shape == (5, 3, 4)
+    torch.testing.assert_close(model.decode(z), expected, **EXACT)
+
+
 def test_reparameterize_scales_the_noise_by_the_standard_deviation_and_shifts_it():
     model, _ = toy(0)
     mu, logvar = torch.tensor([[1.0, -3.0]]).double(), torch.tensor([[4.0, 1.0]]).double().log()
@@ -583,7 +601,15 @@ def test_a_variance_that_is_not_positive_and_finite_is_refused(sigma2):
 
 
 @pytest.mark.parametrize(
-    ("W", "b"), [((3,), (3,)), ((2, 3, 2), (2,)), ((2, 3), (3,)), ((3, 2), (3, 1)), ((3, 0), (3,))]
+    ("W", "b"),
+    [
+        ((3,), (3,)),
+        ((2, 3, 2), (2,)),
+        ((2, 3), (3,)),
+        ((3, 2), (2,)),
+        ((3, 2), (3, 1)),
+        ((3, 0), (3,)),
+    ],
 )
 def test_weights_and_offsets_that_do_not_fit_are_refused(W, b):
     found = f"{tuple(W)} and {tuple(b)}".replace("(", r"\(").replace(")", r"\)")
@@ -603,8 +629,10 @@ def test_weights_and_offsets_that_are_not_finite_are_refused(value):
     [
         torch.ones(2, 4),
         torch.ones(2, 3, dtype=torch.float64),
+        torch.ones(2, 5, dtype=torch.float64),
         torch.ones(4, dtype=torch.float64),
         torch.ones(2, 2, 4, dtype=torch.float64),
+        torch.ones(2, 4, 4, dtype=torch.float64),
         torch.ones(2, 4, dtype=torch.int64),
     ],
 )
