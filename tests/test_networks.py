@@ -95,6 +95,11 @@ def test_a_batch_of_one_is_a_batch():
     assert VAE()(torch.rand(1, 784)).x_mean.shape == (1, 784)
 
 
+def test_one_latent_point_without_a_batch_is_decoded_and_one_of_many_latents():
+    vae = VAE(300, (3,), pixels=4)
+    assert vae.decode(torch.zeros(300)).shape == (4,)
+
+
 def test_an_image_is_encoded_alike_alone_and_in_a_batch():
     vae, x = VAE().double(), torch.rand(5, 784, dtype=torch.float64)
     for together, alone in zip(vae.encode(x), vae.encode(x[2:3]), strict=True):
@@ -227,6 +232,8 @@ def test_a_variance_that_is_not_positive_and_finite_is_refused(sigma2):
         ([[0.0] * 784], "list", r"torch\.as_tensor\(x, dtype=torch\.float32\)"),
         (np.zeros((2, 784), np.float32), "ndarray", r"torch\.as_tensor"),
         (torch.zeros(2, 783), r"\(2, 783\)", "reshape"),
+        (torch.zeros(2, 785), r"\(2, 785\)", "reshape"),
+        (torch.zeros(2, 784, 2), r"\(2, 784, 2\)", "reshape"),
         (torch.zeros(784), r"\(784,\)", "reshape"),
         (torch.zeros(2, 28, 28), r"\(2, 28, 28\)", r"reshape\(-1, 784\)"),
         (torch.zeros(0, 784), r"\(0, 784\)", "leave no batch empty"),
