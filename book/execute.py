@@ -24,6 +24,7 @@ NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 
 KERNEL_ENVIRONMENT = {
     "TQDM_DISABLE": "1",  # a stored bar stays stuck at 0 %
+    "OMP_NUM_THREADS": "1",  # two threads that wait for each other crawl on a busy machine
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # silences the debugger's word about frozen modules
 }
 KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
