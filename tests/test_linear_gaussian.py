@@ -368,6 +368,16 @@ def test_samples_have_the_moments_of_the_joint():
     assert ((found.T.cov() - covariance).abs() < 4.5 * error).all()
 
 
+def test_samples_are_the_decoded_z_and_noise_scaled_by_the_standard_deviation():
+    model, _ = toy(6)
+    x, z = model.sample(5, generator=generator(1))
+    g = generator(1)
+    assert torch.equal(z, randn(5, 2, g=g))  # the ancestor first
+    noise = randn(5, 4, g=g)
+    expected = z @ model.W.T + model.b + model.sigma2**0.5 * noise
+    torch.testing.assert_close(x, expected, **EXACT)
+
+
 def test_samples_score_on_average_minus_the_entropy_of_the_model():
     model, _ = toy(6)
     n = 50_000
@@ -404,8 +414,7 @@ def test_decode_is_linear_with_the_columns_of_W_and_b_at_the_origin():
 def test_reparameterize_scales_the_noise_by_the_standard_deviation_and_shifts_it():
     model, _ = toy(0)
     mu, logvar = torch.tensor([[1.0, -3.0]]).double(), torch.tensor([[4.0, 1.0]]).double().log()
-    zeros = torch.zeros_like(mu)
-    noise = model.reparameterize(zeros, zeros, generator=generator(1))
+    noise = randn(1, 2, g=generator(1))
     z = model.reparameterize(mu, logvar, generator=generator(1))
     scale = torch.tensor([[2.0, 1.0]]).double()
     torch.testing.assert_close(z, mu + scale * noise, **EXACT)
@@ -432,6 +441,14 @@ def test_sampling_repeats_under_a_seed_and_leaves_the_global_generator_alone():
         assert torch.equal(first, again)
         assert not torch.equal(first, other)
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_the_source_of_noise_is_given_by_name():
+    model, x = toy(0)
+    with pytest.raises(TypeError, match="positional"):
+        model.sample(3, generator(0))
+    with pytest.raises(TypeError, match="positional"):
+        model.reparameterize(*model.encode(x), generator(0))
 
 
 # fit
@@ -558,7 +575,8 @@ def refused(expected: str, found: str, repair: str):
     return pytest.raises(ValueError, match=rf"(?s){expected}.*found .*{found}.*\. {repair}")
 
 
-@pytest.mark.parametrize("sigma2", [0, -0.5, math.nan, math.inf, -math.inf])
+# float("inf") is equal to math.inf, but another object.
+@pytest.mark.parametrize("sigma2", [0, -0.5, math.nan, math.inf, float("inf"), -math.inf])
 def test_a_variance_that_is_not_positive_and_finite_is_refused(sigma2):
     with refused("sigma2 .*must be positive and finite", str(sigma2), "A model without noise"):
         LinearGaussian(torch.ones(3, 2), torch.ones(3), sigma2)
@@ -692,10 +710,10 @@ def test_a_fit_refuses_a_number_of_latents_that_leaves_no_noise_or_is_none(laten
         LinearGaussian.fit(data(0), latents)
 
 
-@pytest.mark.parametrize("n", [1, 2, 3])
-def test_a_fit_refuses_too_few_samples(n):
-    with refused(r"more than L \+ 1 = 3 samples", f"{n}", "Fewer lie .* add some"):
-        LinearGaussian.fit(data(0, n=n), 2)
+@pytest.mark.parametrize(("latents", "n"), [(2, 1), (2, 2), (2, 3), (1, 2), (3, 4)])
+def test_a_fit_refuses_too_few_samples(latents, n):
+    with refused(rf"more than L \+ 1 = {latents + 1} samples", f"{n}", "Fewer lie .* add some"):
+        LinearGaussian.fit(data(0, n=n), latents)
 
 
 @pytest.mark.parametrize(

@@ -144,6 +144,24 @@ def test_samples_have_the_mean_and_the_variance_of_q_and_independent_latents():
     )
 
 
+def test_a_sample_is_mu_plus_the_noise_of_the_generator_times_the_standard_deviation():
+    mu, logvar = torch.tensor([[1.0, -2.0]]), torch.tensor([[4.0, 0.25]]).log()
+    z = VAE().reparameterize(mu, logvar, generator=torch.Generator().manual_seed(0))
+    epsilon = torch.randn(1, 2, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(z, mu + torch.tensor([[2.0, 0.5]]) * epsilon)
+
+
+def test_options_are_given_by_name():
+    vae, x, g = VAE(2, (3,), pixels=4), torch.rand(1, 4), torch.Generator()
+    for call in (
+        lambda: VAE(2, (3,), 4),
+        lambda: vae.reparameterize(*vae.encode(x), g),
+        lambda: vae(x, g),
+    ):
+        with pytest.raises(TypeError, match="positional"):
+            call()
+
+
 def test_samples_are_normal():
     below = [(draws([0.0], [0.0]) < quantile).double().mean().item() for quantile in (-1, 0, 2)]
     # Φ(−1), Φ(0), Φ(2); the standard error of a share of n = 200,000 is at most 0.5/√n = 0.0011.
@@ -193,7 +211,8 @@ def test_sizes_that_are_no_positive_whole_numbers_are_refused(size):
             make()
 
 
-@pytest.mark.parametrize("sigma2", [0, -0.5, math.nan, math.inf])
+# float("inf") is equal to math.inf, but another object.
+@pytest.mark.parametrize("sigma2", [0, -0.5, math.nan, math.inf, float("inf")])
 def test_a_variance_that_is_not_positive_and_finite_is_refused(sigma2):
     with pytest.raises(ValueError, match=r"positive and finite; found .*\. Try 0\.5"):
         VAE(sigma2=sigma2)

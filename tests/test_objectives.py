@@ -141,7 +141,8 @@ def test_gaussian_is_largest_where_the_mean_is_the_image(pair, sigma2):
     assert (gaussian_log_likelihood(x, x_mean, sigma2=sigma2) <= best).all()
 
 
-@pytest.mark.parametrize("sigma2", [0.0, -0.5, math.inf, -math.inf, math.nan])
+# float("inf") is equal to math.inf, but another object.
+@pytest.mark.parametrize("sigma2", [0.0, -0.5, math.inf, float("inf"), -math.inf, math.nan])
 def test_gaussian_refuses_what_is_no_variance(sigma2):
     with pytest.raises(ValueError, match=r"positive and finite; found .*\. Use 0\.5"):
         gaussian_log_likelihood(torch.zeros(1, 2), torch.zeros(1, 2), sigma2=sigma2)
@@ -178,6 +179,28 @@ def test_bernoulli_stays_finite_for_logits_that_saturate_the_sigmoid():
     x, logits = torch.tensor([[0.0, 1.0]]), torch.tensor([[200.0, -200.0]])
     # log(1 − sigmoid(200)) = −200 − log(1 + e^−200), and the second term is below float32.
     assert bernoulli_log_likelihood(x, logits).tolist() == [-400.0]
+
+
+# Axes and options
+
+
+@pytest.mark.parametrize(
+    "function", [kl_divergence, gaussian_log_likelihood, bernoulli_log_likelihood]
+)
+def test_only_the_last_axis_is_summed_so_that_an_axis_of_samples_may_lead(function):
+    g = torch.Generator().manual_seed(0)
+    first, second = torch.rand(2, 5, 3, 4, generator=g, dtype=torch.float64)  # (K, B, D) each
+    expected = torch.stack([function(a, b) for a, b in zip(first, second, strict=True)])
+    assert expected.shape == (5, 3)
+    torch.testing.assert_close(function(first, second), expected, **EXACT)
+
+
+def test_options_are_given_by_name():
+    model, x = toy(0)
+    with pytest.raises(TypeError, match="positional"):
+        gaussian_log_likelihood(x, x, 0.5)
+    with pytest.raises(TypeError, match="positional"):
+        elbo(model, x, 1.0)
 
 
 # elbo, on a model whose every expectation is known
@@ -326,7 +349,7 @@ def test_elbo_takes_the_global_generator_where_none_is_given():
     assert torch.equal(elbo(model, x).elbo, first)
 
 
-@pytest.mark.parametrize("beta", [-1.0, math.inf, math.nan])
+@pytest.mark.parametrize("beta", [-1.0, math.inf, float("inf"), math.nan])
 def test_elbo_refuses_a_weight_that_is_negative_or_not_finite(beta):
     model, x = toy(0)
     with pytest.raises(ValueError, match=r"finite and not negative; found .*\. Use 1"):
