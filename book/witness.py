@@ -216,9 +216,8 @@ class Sighting:
             return
         if left_array.size > 1:
             self.texts["shape"] = " × ".join(map(str, left_array.shape))
-        precision = max(
-            (np.finfo(s.dtype).eps for s in sides if s.dtype.kind == "f" and s.ndim), default=0.0
-        ) or max((np.finfo(s.dtype).eps for s in sides if s.dtype.kind == "f"), default=0.0)
+        floating = [side for side in (left, right) if array(side).dtype.kind == "f"]
+        precision = max((np.finfo(array(side).dtype).eps for side in floating), default=0.0)
         if claim.form == "equal":
             self._equal(left_array, right_array)
         elif claim.form == "order":
@@ -283,11 +282,12 @@ class Sighting:
         pair = float(left.flat[at]), float(right.flat[at])
         tolerance = float(allowed.flat[at])
         noise = NOISE * precision * max(map(abs, pair))
-        small = max(noise, 1e-3 * tolerance if "tolerance" in given else 0.0)
+        if "tolerance" in given:  # an absolute one says by itself what is small
+            noise = max(noise, 1e-3 * tolerance)
         self._note(
-            number(pair[0], small),
+            number(pair[0], noise),
             "≈",
-            number(pair[1], small),
+            number(pair[1], noise),
             rounded_up(float(difference.max()), noise, max(map(abs, pair)), tolerance),
             f"{tolerance:.2g}",
         )
