@@ -31,7 +31,7 @@ def typeset(text: str) -> str:
         factor = "" if match[1] == "1" else f"{match[1]} · "
         return f"{factor}10{str(int(match[2])).translate(SUPERSCRIPTS)}"
 
-    return re.sub(r"([\d.]+)e([+-]\d+)", power, text).replace("-", "−")
+    return re.sub(r"([\d.]+)e(-?\d+)", power, text).replace("-", "−")
 
 
 def cell(*children: nodes.Node, across: int = 1, classes: tuple[str, ...] = ()) -> nodes.entry:

@@ -11,6 +11,7 @@ import ast
 import builtins
 import json
 import math
+import re
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -256,7 +257,7 @@ class Sighting:
             number(pair[0], noise),
             relation,
             number(pair[1], noise),
-            "0" if abs(gap) <= noise else f"{gap:.2g}",
+            "0" if abs(gap) <= noise else rounded(gap),
             "",
         )
 
@@ -289,7 +290,7 @@ class Sighting:
             "≈",
             number(pair[1], noise),
             rounded_up(float(difference.max()), noise, max(map(abs, pair)), tolerance),
-            f"{tolerance:.2g}",
+            rounded(tolerance),
         )
 
 
@@ -305,7 +306,12 @@ def number(value: Any, small: float = 0.0) -> str:
     if isinstance(value, int | np.integer):
         return str(int(value))
     value = float(value)
-    return "0" if abs(value) <= small else f"{value:.6g}"
+    return "0" if abs(value) <= small else rounded(value, 6)
+
+
+def rounded(value: float, digits: int = 2) -> str:
+    """So many significant digits, and exponents without zeros in front: 1e-8."""
+    return re.sub(r"e\+?(-?)0*(\d)", r"e\1\2", f"{value:.{digits}g}")
 
 
 def rounded_up(difference: float, noise: float, scale: float, tolerance: float) -> str:
@@ -314,11 +320,11 @@ def rounded_up(difference: float, noise: float, scale: float, tolerance: float) 
     Never more than the tolerance that it passed.
     """
     if difference > 1e-6 * scale and difference > noise:
-        return f"{difference:.2g}"
+        return rounded(difference)
     bound = max(difference, noise)
     if bound == 0.0:
         return "0"
     power = 10.0 ** math.ceil(math.log10(bound))
     if power <= tolerance:
         return f"< 1e{round(math.log10(power))}"
-    return f"< {tolerance:.2g}"
+    return f"< {rounded(tolerance)}"
