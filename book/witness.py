@@ -151,8 +151,8 @@ def mutations(claim: ledger.Claim, left: Any, right: Any, tolerances: dict) -> A
     yield "left", (shifted(left, step, right), right)
     yield "right", (left, shifted(right, step, left))
     if claim.form == "within" and not (vanishes(left) or vanishes(right)):
-        yield "left", (left * 0, right)
-        yield "right", (left, right * 0)
+        yield "left (by 0: its tolerance is too wide)", (left * 0, right)
+        yield "right (by 0: its tolerance is too wide)", (left, right * 0)
 
 
 def vanishes(value: Any) -> bool:
