@@ -6,9 +6,11 @@ of the book are held to it at the end.
 
 import ast
 import json
+import math
 
 import execute
 import ledger
+import ledger_page
 import nbformat
 import pytest
 import torch
@@ -16,7 +18,7 @@ import witness
 import yaml
 from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
-from test_site import book_of_one_page, build
+from test_site import ROOT, book_of_one_page, build
 
 EQUATION = "$$\na = b\n$$ (eq-a)"
 WITNESS = "assert abs(a - b) < 1e-10  # witness: eq-a"
@@ -314,3 +316,58 @@ def test_the_ledger_lists_equations_values_and_definitions_and_its_links_arrive(
         assert address.endswith("notebooks/01_a.html")
         assert chapter_page.find(id=place), place
     assert "# witness: eq-a" in chapter_page.find(id="witness-eq-a").get_text()
+
+
+# The chapters of the book
+
+PATHS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+BOOK = [ledger_page.read(path) for path in PATHS]
+
+
+def chapters(check):
+    return pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)(check)
+
+
+def labelled(path) -> ledger.Chapter:
+    return next(chapter for chapter in BOOK if chapter.name == path.stem)
+
+
+def entries(notebook) -> list[dict[str, str]]:
+    return [entry for cell in notebook.cells for entry in cell.metadata.get("witness", [])]
+
+
+@chapters
+def test_every_equation_has_a_witness_in_its_chapter_or_is_a_definition(path):
+    assert not ledger.problems(labelled(path), BOOK)
+
+
+@chapters
+def test_the_stored_values_are_those_of_the_present_witnesses(path):
+    assert not ledger.stale(labelled(path))
+
+
+@chapters
+def test_every_witness_fails_when_either_side_is_changed(path):
+    """The run stops with a ChapterError at a witness that does not; so it must reach its end.
+
+    Then every witness was tried, and saw what is stored: the values to a hundredth, since a
+    network that another processor trained is another network.
+    """
+    if not labelled(path).witnesses:
+        return  # nothing to try; the first test of these says whether that is right
+    fresh = entries(nbformat.reads(execute.execute(path).decode(), as_version=4))
+    stored = labelled(path).stored
+    names = [(entry["label"], entry["claim"]) for entry in fresh]
+    assert names == [(entry["label"], entry["claim"]) for entry in stored]
+    assert set(names) == {(x, w.source) for w in labelled(path).witnesses for x in w.labels}
+    for new, old in zip(fresh, stored, strict=True):
+        for side in ("left", "right"):
+            assert agree(new[side], old[side], new["tolerance"]), (new, old)
+
+
+def agree(new: str, old: str, tolerance: str) -> bool:
+    """Whether two texts are one number, to a hundredth or within the tolerance."""
+    try:
+        return math.isclose(float(new), float(old), rel_tol=1e-2, abs_tol=float(tolerance or 0.0))
+    except ValueError:
+        return new == old
