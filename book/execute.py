@@ -3,18 +3,23 @@
     python book/execute.py          all chapters, one after another
     python book/execute.py 08 09    these
 
-A chapter runs in a fresh kernel in its own folder. It is replaced in one step and only when a byte
-changed; on an error, on anything written to stderr, and on Ctrl-C the file stays as it was.
+A chapter runs in a fresh kernel in its own folder. What its witnesses saw (see `ledger.py`) is kept
+in the metadata of their cells, for the page "The ledger". The file is replaced in one step and only
+when a byte changed; on an error, on anything written to stderr, and on Ctrl-C it stays as it was.
 """
 
+import ast
 import asyncio
+import json
 import os
 import shutil
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
+from typing import Any
 
+import ledger
 import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
@@ -37,6 +42,13 @@ LANGUAGE_INFO = {  # as the kernel reports it, without the Python version of the
     "pygments_lexer": "ipython3",
 }
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"  # holds a random model id
+WATCH = """exec(compile('''
+import sys
+sys.path.insert(0, {folder!r})
+import witness
+sys.path.remove({folder!r})
+witness.install(get_ipython())
+''', "<witness>", "exec"), {{"get_ipython": get_ipython}})"""
 TRACES_OF_A_RUN = ("execution", "ExecuteTime", "papermill", "widgets", "collapsed", "scrolled")
 
 
@@ -84,6 +96,11 @@ def execute(path: Path) -> bytes:
         ChapterError: a cell raised or wrote to stderr, or the kernel died.
     """
     notebook = nbformat.read(path, as_version=4)
+    for index, cell in enumerate(notebook.cells):
+        cell.metadata.pop("witness", None)
+        complaints = ledger.witnesses_of(cell.source)[1] if cell.cell_type == "code" else []
+        if complaints:
+            raise ChapterError(f"{_place(path, notebook, index)}: {'; '.join(complaints)}")
     client = NotebookClient(
         notebook,
         timeout=None,
@@ -94,6 +111,7 @@ def execute(path: Path) -> bytes:
         coalesce_streams=True,  # how prints were cut into messages depends on the machine's mood
         config=Config(KernelManager={"transport_encryption": "auto"}),  # else the kernel complains
     )
+    watch(client)
     environment = {k: v for k, v in os.environ.items() if k != "MPLBACKEND"} | KERNEL_ENVIRONMENT
     try:
         run(client, environment)
@@ -111,6 +129,35 @@ def execute(path: Path) -> bytes:
                 raise ChapterError(f"{_place(path, notebook, index)} wrote to stderr: {text}")
     normalise(notebook)
     return (nbformat.writes(notebook, version=4) + "\n").encode()
+
+
+def watch(client: NotebookClient) -> None:
+    """Have the client keep what the witnesses of a cell saw in that cell's metadata.
+
+    Its requests are silent: the kernel does not count them, and the notebook never sees them.
+    """
+    watching = False
+
+    async def ask(code: str, **expressions: str) -> dict[str, Any]:
+        reply = await client.kc.execute(
+            code, silent=True, user_expressions=expressions, reply=True, timeout=60
+        )
+        return reply["content"]
+
+    async def before(cell: nbformat.NotebookNode, cell_index: int) -> None:
+        nonlocal watching
+        if cell.cell_type == "code" and not watching and ledger.witnesses_of(cell.source)[0]:
+            said = await ask(WATCH.format(folder=str(Path(__file__).resolve().parent)))
+            assert said["status"] == "ok", said
+            watching = True
+
+    async def after(cell: nbformat.NotebookNode, cell_index: int, execute_reply: Any) -> None:
+        if execute_reply["content"]["status"] == "ok" and ledger.witnesses_of(cell.source)[0]:
+            said = await ask("", seen="__witness__.report()")
+            text = said["user_expressions"]["seen"]["data"]["text/plain"]
+            cell.metadata["witness"] = json.loads(ast.literal_eval(text))
+
+    client.on_cell_start, client.on_cell_executed = before, after
 
 
 def run(client: NotebookClient, environment: dict[str, str]) -> None:

@@ -313,7 +313,8 @@ def book_of_one_page(folder: Path, text: str) -> Path:
     """A book with our configuration and this page alone."""
     (folder / "book").mkdir(parents=True)
     shutil.copytree(ROOT / "book" / "assets", folder / "book" / "assets")
-    for name in ("_config.yml", "book/site_extension.py", "book/references.bib"):
+    modules = [f"book/{path.name}" for path in (ROOT / "book").glob("*.py")]
+    for name in ("_config.yml", "book/references.bib", *modules):
         shutil.copy(ROOT / name, folder / name)
     (folder / "book" / "page.md").write_text(text, encoding="utf-8")
     toc = {"format": "jb-book", "root": "book/page"}
