@@ -10,12 +10,16 @@ when a byte changed; on an error, on anything written to stderr, and on Ctrl-C i
 
 import ast
 import asyncio
+import atexit
 import json
 import os
 import shutil
+import subprocess
 import sys
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor, wait
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +54,20 @@ sys.path.remove({folder!r})
 witness.install(get_ipython())
 ''', "<witness>", "exec"), {{"get_ipython": get_ipython}})"""
 TRACES_OF_A_RUN = ("execution", "ExecuteTime", "papermill", "widgets", "collapsed", "scrolled")
+
+
+@cache
+def font_cache() -> str:
+    """A folder of this run with matplotlib's list of fonts, made before a kernel needs it.
+
+    The user's list may be stale; then, or while a kernel makes one, matplotlib writes to stderr.
+    """
+    folder = tempfile.mkdtemp(prefix="matplotlib-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    command = [sys.executable, "-c", "import matplotlib.font_manager"]
+    environment = os.environ | {"MPLCONFIGDIR": folder}
+    subprocess.run(command, env=environment, check=True, capture_output=True)
+    return folder
 
 
 class ChapterError(Exception):
@@ -112,7 +130,8 @@ def execute(path: Path) -> bytes:
         config=Config(KernelManager={"transport_encryption": "auto"}),  # else the kernel complains
     )
     watch(client)
-    environment = {k: v for k, v in os.environ.items() if k != "MPLBACKEND"} | KERNEL_ENVIRONMENT
+    environment = {k: v for k, v in os.environ.items() if k != "MPLBACKEND"}
+    environment |= KERNEL_ENVIRONMENT | {"MPLCONFIGDIR": font_cache()}
     try:
         run(client, environment)
     except CellExecutionError as error:

@@ -2,7 +2,7 @@
 
 import os
 
-os.environ["OMP_NUM_THREADS"] = "1"  # two threads crawl on a busy machine
-os.environ["TQDM_DISABLE"] = "1"  # a bar would print its timings
-os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"  # no word about frozen modules
+from execute import KERNEL_ENVIRONMENT, font_cache
+
+os.environ |= KERNEL_ENVIRONMENT | {"MPLCONFIGDIR": font_cache()}
 os.environ.pop("MPLBACKEND", None)  # figures go inline
