@@ -359,6 +359,27 @@ def test_with_orthogonal_columns_the_elbo_of_objectives_is_log_marginal_in_expec
     assert ((mean - model.log_marginal(x)).abs() < 4 * error).all()  # as above
 
 
+@pytest.mark.parametrize("k", [1, 2, 10, 100, 1000])
+def test_the_importance_weighted_bound_of_objectives_agrees_with_log_marginal(k):
+    model, x = toy(0, pixels=5, latents=3, sigma2=4.0)
+    precision = model.posterior(x)[1].inverse()
+    tails = torch.linalg.eigvalsh(2 * precision - precision.diagonal().diag())
+    assert (tails > 0).all()  # else the weights have no variance, and no error bar holds
+    repeated = x.repeat(400, 1)
+    bound = objectives.importance_weighted_bound(model, repeated, k=k, generator=generator(0))
+    # The mean weight is p(x) without bias, for every K.
+    ratio = (bound.reshape(400, len(x)) - model.log_marginal(x)).exp()
+    error = ratio.std(0) / math.sqrt(400)
+    assert ((ratio.mean(0) - 1).abs() < 4 * error).all()
+
+
+@pytest.mark.parametrize("k", [1, 3, 50])
+def test_with_orthogonal_columns_every_importance_weight_is_the_marginal_likelihood(k):
+    model, x = orthogonal_toy(1)
+    bound = objectives.importance_weighted_bound(model, x, k=k)
+    torch.testing.assert_close(bound, model.log_marginal(x), **EXACT)
+
+
 # sample, decode and reparameterize
 
 

@@ -9,10 +9,12 @@ from hypothesis import strategies as st
 from torch import distributions
 from torch.distributions import Bernoulli, Independent, MultivariateNormal, Normal
 
+from vae_helpers import objectives
 from vae_helpers.objectives import (
     bernoulli_log_likelihood,
     elbo,
     gaussian_log_likelihood,
+    importance_weighted_bound,
     kl_divergence,
 )
 
@@ -354,3 +356,124 @@ def test_elbo_refuses_a_weight_that_is_negative_or_not_finite(beta):
     model, x = toy(0)
     with pytest.raises(ValueError, match=r"finite and not negative; found .*\. Use 1"):
         elbo(model, x, beta=beta)
+
+
+# importance_weighted_bound, on the same model
+
+
+class Rehearsed(LinearGaussian):
+    """The model with noise from a list, so that every cut into chunks draws the same."""
+
+    def __init__(self, *parts, noise):
+        super().__init__(*parts)
+        self.noise, self.drawn, self.most = noise, 0, 0
+
+    def reparameterize(self, mu, logvar, *, generator=None):
+        epsilon = self.noise[self.drawn : self.drawn + len(mu)]
+        self.drawn, self.most = self.drawn + len(mu), max(self.most, mu[..., 0].numel())
+        return mu + torch.exp(0.5 * logvar) * epsilon
+
+
+def rehearsed(seed: int, *, k: int, batch: int = 3):
+    model, x = toy(seed, batch=batch)
+    noise = torch.randn(k, batch, 2, generator=torch.Generator().manual_seed(seed)).double()
+    return Rehearsed(model.W, model.b, model.A, model.c, model.sigma2, noise=noise), x
+
+
+@given(seeds, st.integers(1, 9))
+def test_bound_is_the_log_of_the_mean_weight(seed, k):
+    model, x = rehearsed(seed, k=k)
+    mu, logvar = model.encode(x)
+    q = Normal(mu, torch.exp(0.5 * logvar))
+    z = mu + q.scale * model.noise  # (K, B, L)
+    log_joint = Normal(model.decode(z), math.sqrt(model.sigma2)).log_prob(x).sum(-1)
+    log_joint = log_joint + Normal(0.0, 1.0).log_prob(z).sum(-1)
+    weights = (log_joint - q.log_prob(z).sum(-1)).logsumexp(0) - math.log(k)
+    torch.testing.assert_close(importance_weighted_bound(model, x, k=k), weights, **EXACT)
+
+
+@pytest.mark.parametrize("pixels_at_once", [1, 9, 20, 27, 10_000])
+def test_bound_does_not_depend_on_its_chunks_which_never_grow_with_k(monkeypatch, pixels_at_once):
+    whole = importance_weighted_bound(*rehearsed(3, k=50), k=50)
+    monkeypatch.setattr(objectives, "_VALUES_AT_ONCE", pixels_at_once)
+    model, x = rehearsed(3, k=50)
+    torch.testing.assert_close(importance_weighted_bound(model, x, k=50), whole, **EXACT)
+    assert model.drawn == 50
+    assert model.most * 3 == min(max(pixels_at_once // 9 * 9, 9), 450)  # 3 images of 3 pixels
+
+
+@given(seeds, st.integers(1, 30))
+def test_bound_is_the_exact_log_likelihood_at_any_k_where_q_is_the_posterior(seed, k):
+    model, x = toy(seed, latents=1, batch=4)
+    model = model.with_exact_posterior()  # then every weight is p(x) itself, whatever z
+    bound = importance_weighted_bound(model, x, k=k)
+    torch.testing.assert_close(bound, model.log_evidence(x), **EXACT)
+
+
+def bounds(model, x, *, k: int, repeats: int) -> torch.Tensor:
+    """As many independent estimates of the bound of one image, ``(repeats,)``."""
+    g = torch.Generator().manual_seed(2)
+    return importance_weighted_bound(model, x.expand(repeats, -1), k=k, generator=g)
+
+
+@pytest.mark.parametrize("k", [1, 2, 10, 100])
+@pytest.mark.parametrize("seed", range(4))
+def test_mean_weight_is_the_exact_likelihood_at_every_k(seed, k):
+    model, x = toy(seed)
+    # A q narrower than the posterior may give the weights infinite variance; this one is wider.
+    model.c = torch.full_like(model.c, math.log(2.0))
+    ratio = (bounds(model, x, k=k, repeats=4000) - model.log_evidence(x)).exp()
+    error = ratio.std() / math.sqrt(len(ratio))
+    assert abs(ratio.mean() - 1) < 4 * error
+    assert error < 0.5  # the claim is not empty
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_bound_at_one_is_the_elbo_and_it_rises_with_k_towards_the_log_likelihood(seed):
+    model, x = toy(seed)
+    means, errors = [], []
+    for k in (1, 10, 100):
+        values = bounds(model, x, k=k, repeats=4000)
+        means.append(values.mean())
+        errors.append(values.std() / math.sqrt(len(values)))
+    expected, error = estimate(model, x)["elbo"]
+    assert abs(means[0] - expected) < 4 * math.hypot(errors[0], error)
+    for low, high in ((0, 1), (1, 2)):
+        assert means[high] - means[low] > 4 * math.hypot(errors[low], errors[high])
+    assert means[2] < model.log_evidence(x) + 4 * errors[2]
+
+
+def test_bound_draws_new_noise_for_every_sample_and_repeats_under_one_seed():
+    model, x = toy(0)
+    first, again, other = (
+        importance_weighted_bound(model, x, k=5, generator=torch.Generator().manual_seed(s))
+        for s in (1, 1, 2)
+    )
+    assert first.shape == (1,)
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    torch.manual_seed(5)
+    first = importance_weighted_bound(model, x, k=5)
+    torch.manual_seed(5)
+    assert torch.equal(importance_weighted_bound(model, x, k=5), first)
+
+
+def test_bound_passes_gradients_to_the_encoder():
+    model, x = rehearsed(0, k=7)
+    model.A = model.A.clone().requires_grad_()
+    (found,) = torch.autograd.grad(importance_weighted_bound(model, x, k=7).sum(), model.A)
+    step = torch.zeros_like(model.A)
+    step[0, 0] = 1e-6
+    ends = []
+    for sign in (1, -1):
+        model, x = rehearsed(0, k=7)
+        model.A = model.A + sign * step
+        ends.append(importance_weighted_bound(model, x, k=7).sum())
+    # A central difference errs by the square of the step, and by rounding over the step.
+    assert abs((ends[0] - ends[1]) / 2e-6 - found[0, 0]) < 1e-6 * max(1, abs(found[0, 0]))
+
+
+@pytest.mark.parametrize("k", [0, -1, 1.0, True, "5", None])
+def test_bound_refuses_a_number_of_samples_below_one_or_not_whole(k):
+    with pytest.raises(ValueError, match=r"whole number of at least 1; found .*\. Use 1 for"):
+        importance_weighted_bound(*toy(0), k=k)
