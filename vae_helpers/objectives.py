@@ -18,7 +18,7 @@ _VALUES_AT_ONCE = 2**22
 
 
 class LatentVariableModel(Protocol):
-    """What `elbo` asks of a model: an encoder, a sampler and a Gaussian decoder."""
+    """What the bounds ask of a model: an encoder, a sampler and a Gaussian decoder."""
 
     sigma2: float
 
