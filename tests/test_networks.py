@@ -238,6 +238,7 @@ def test_a_variance_that_is_not_positive_and_finite_is_refused(sigma2):
         (torch.zeros(2, 28, 28), r"\(2, 28, 28\)", r"reshape\(-1, 784\)"),
         (torch.zeros(0, 784), r"\(0, 784\)", "leave no batch empty"),
         (torch.full((2, 784), -0.5), "from -0.5", "Rescale"),
+        (torch.full((2, 784), 1.001), "to 1.00", "Rescale"),
         (torch.full((2, 784), 255.0), "to 255", "Rescale"),
         (torch.zeros(2, 784).index_fill(1, torch.tensor([9]), math.nan), "nan", "not a number"),
         (torch.zeros(2, 784).index_fill(1, torch.tensor([9]), math.inf), "to inf", "not a number"),
@@ -261,6 +262,16 @@ def test_the_repair_that_the_message_names_repairs():
 
 def test_both_ends_of_the_range_are_images():
     VAE().encode(torch.cat([torch.zeros(1, 784), torch.ones(1, 784)]))
+
+
+@pytest.mark.parametrize("shape", [(4,), (1, 4), (3, 4), (5, 3, 4)])
+def test_latent_points_are_decoded_in_a_batch_of_any_shape(shape):
+    vae, z = VAE(), torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    x_mean = vae.decode(z)
+    assert x_mean.shape == (*shape[:-1], 784)
+    one_by_one = torch.stack([vae.decode(point[None])[0] for point in z.reshape(-1, 4)])
+    # 32-bit sums of 64 products, in another order.
+    torch.testing.assert_close(x_mean.reshape(-1, 784), one_by_one, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("shape", [(2, 5), (3,), (), (4, 1)])
