@@ -402,6 +402,12 @@ def test_bound_does_not_depend_on_its_chunks_which_never_grow_with_k(monkeypatch
     assert model.most * 3 == min(max(pixels_at_once // 9 * 9, 9), 450)  # 3 images of 3 pixels
 
 
+def test_bound_decodes_between_8_and_16_mb_at_once_where_there_is_enough():
+    model, x = rehearsed(0, k=12, batch=300_000)  # 900,000 pixels a sample
+    importance_weighted_bound(model, x, k=12)
+    assert 8 * 2**20 < model.most * 3 * 4 <= 16 * 2**20  # bytes, were they 32-bit numbers
+
+
 @given(seeds, st.integers(1, 30))
 def test_bound_is_the_exact_log_likelihood_at_any_k_where_q_is_the_posterior(seed, k):
     model, x = toy(seed, latents=1, batch=4)

@@ -198,7 +198,7 @@ def importance_weighted_bound(
         )
     mu, logvar = vae.encode(x)  # (B, L), (B, L)
     chunk = max(1, _VALUES_AT_ONCE // x.numel())
-    log_sum = mu.new_full(mu.shape[:1], -math.inf)  # (B,), the logarithm of an empty sum
+    log_sum = mu.new_tensor(-math.inf)  # the logarithm of an empty sum
     for start in range(0, k, chunk):
         shape = (min(chunk, k - start), *mu.shape)  # (C, B, L)
         z = vae.reparameterize(mu.expand(shape), logvar.expand(shape), generator=generator)
@@ -206,7 +206,7 @@ def importance_weighted_bound(
         log_p_x = gaussian_log_likelihood(x.expand_as(x_mean), x_mean, sigma2=vae.sigma2)
         # log p(z) − log q(z|x), whose constants ½ log 2π cancel
         log_ratio = 0.5 * (logvar + (z - mu).square() / logvar.exp() - z.square()).sum(-1)
-        log_sum = torch.logaddexp(log_sum, (log_p_x + log_ratio).logsumexp(0))
+        log_sum = torch.logaddexp(log_sum, (log_p_x + log_ratio).logsumexp(0))  # (B,)
     return log_sum - math.log(k)
 
 
