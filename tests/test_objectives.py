@@ -203,6 +203,8 @@ def test_options_are_given_by_name():
         gaussian_log_likelihood(x, x, 0.5)
     with pytest.raises(TypeError, match="positional"):
         elbo(model, x, 1.0)
+    with pytest.raises(TypeError, match="positional"):
+        importance_weighted_bound(model, x, 5)
 
 
 # elbo, on a model whose every expectation is known
