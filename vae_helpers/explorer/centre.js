@@ -7,12 +7,10 @@ const FIELD = 28;
 const BOX = 20;
 const MIDDLE = 14;
 
-/**
- * Scale and place a drawing.
- *
- * @param ink amounts of ink, 0 to 255, row by row, `width * height` of them
- * @returns Uint8Array of 784 pixels, 255 is ink, or null where there is no ink
- */
+// Scale and place a drawing.
+//
+// @param ink amounts of ink, 0 to 255, row by row, `width * height` of them
+// @returns Uint8Array of 784 pixels, 255 is ink, or null where there is no ink
 export function centre(ink, width, height) {
   let left = width;
   let right = -1;
@@ -41,7 +39,7 @@ export function centre(ink, width, height) {
   return place(box, columns, rows);
 }
 
-/** Cut each row from `start` into cells of `step` pixels, average each, and transpose the result. */
+// Cut each row from `start` into cells of `step` pixels, average each, and transpose the result.
 function averageRows(source, width, height, start, step, cells) {
   const out = new Float64Array(cells * height);
   for (let y = 0; y < height; y++) {
@@ -58,7 +56,7 @@ function averageRows(source, width, height, start, step, cells) {
   return out;
 }
 
-/** Put the box into the field, by whole pixels, its centre of mass nearest to the middle. */
+// Put the box into the field, by whole pixels, its centre of mass nearest to the middle.
 function place(box, columns, rows) {
   let mass = 0;
   let massX = 0;
