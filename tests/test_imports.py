@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "explorer.bundle": set(),
     "explorer.live": {"anywidget", "ipywidgets", "torch", "traitlets", "networks"}
     | {"explorer.bundle"},
+    "explorer.densities": {"ipywidgets", "torch", "traitlets", "linear_gaussian", "explorer.live"},
     "explorer.latent": {"traitlets", "networks", "explorer.live"},
 }
 STANDARD = {

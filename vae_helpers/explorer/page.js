@@ -3,11 +3,15 @@
 // and each view is drawn where it stands in the text.
 
 import { element, errorMessage, guarded, numberText } from "./dom.js";
+import { renderGap } from "./gap.js";
+import { renderKl } from "./kl.js";
 import { renderLatent } from "./latent.js";
 
 // Our own widgets, by the names of their Python classes: one line a widget. A page with a model
 // that is neither here nor in MODELS fails the build (bundle.py reads the names).
 export const WIDGETS = {
+  "vae_helpers.explorer.densities.GapFigure": renderGap,
+  "vae_helpers.explorer.densities.KLFigure": renderKl,
   "vae_helpers.explorer.latent.LatentCanvas": renderLatent,
 };
 

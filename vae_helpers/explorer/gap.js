@@ -1,0 +1,131 @@
+// The gap of the derivation: log p(x) = ELBO + KL(q ‖ p(z|x)), for the linear-Gaussian model with
+// one latent variable, z ~ N(0, 1), x | z ~ N(wz + b, σ²I), and q = N(μ, s²).
+
+import { element, numberText } from "./dom.js";
+import { Panel, evenly, liveFigure, roundUp } from "./curves.js";
+import { gaussianDensity, klTerms, readGaussian, sum } from "./kl.js";
+
+// Mean and standard deviation of the exact posterior p(z|x).
+export function exactPosterior({ w, b, sigma2, x }) {
+  const precision = 1 + sum(w.map((value) => value ** 2)) / sigma2;
+  const projected = sum(w.map((value, d) => value * (x[d] - b[d]))) / sigma2;
+  return { mean: projected / precision, width: precision ** -0.5 };
+}
+
+// log p(x) = log N(x; b, wwᵀ + σ²I), by the matrix inversion lemma.
+export function logMarginal({ w, b, sigma2, x }) {
+  const precision = 1 + sum(w.map((value) => value ** 2)) / sigma2;
+  const projected = sum(w.map((value, d) => value * (x[d] - b[d]))) / sigma2;
+  const squares = sum(x.map((value, d) => (value - b[d]) ** 2)) / sigma2;
+  const logDet = Math.log(precision) + x.length * Math.log(2 * Math.PI * sigma2);
+  return -0.5 * (squares - projected ** 2 / precision + logDet);
+}
+
+// E_q[log p(x|z)]: the mean of a square is the squared mean plus the variance.
+export function expectedLogLikelihood({ w, b, sigma2, x }, mu, s) {
+  const squares = sum(x.map((value, d) => (value - b[d] - w[d] * mu) ** 2 + (w[d] * s) ** 2));
+  return -squares / (2 * sigma2) - 0.5 * x.length * Math.log(2 * Math.PI * sigma2);
+}
+
+// The parts of the equation, each from its own formula: none is got from the others.
+export function gapParts(camera, mu, s) {
+  const logLikelihood = expectedLogLikelihood(camera, mu, s);
+  const klToPrior = sum(klTerms(mu, s));
+  const { mean, width } = exactPosterior(camera);
+  // A divergence does not change with the unit of z: in that of the posterior, that is N(0, 1).
+  const gap = sum(klTerms((mu - mean) / width, s / width));
+  const elbo = logLikelihood - klToPrior;
+  return { logLikelihood, klToPrior, elbo, gap, logMarginal: logMarginal(camera) };
+}
+
+export function renderGap(widget) {
+  const { model, el } = widget;
+  const button = element("button", { type: "button", class: "live-button" }, "Set q to the posterior");
+  button.addEventListener("click", () => {
+    const { mean, width } = exactPosterior(readCamera(model));
+    model.set("mu", mean);
+    model.set("sigma", width);
+    model.save_changes();
+  });
+  el.append(button);
+  return liveFigure(widget, ["mu", "sigma"], (width) =>
+    drawGap(width, readCamera(model), ...readGaussian(model)),
+  );
+}
+
+// The model and the observation, as the Python class stored them.
+export function readCamera(model) {
+  const [w, b, sigma2, x] = ["w", "b", "sigma2", "x"].map((name) => model.get(name));
+  const fits = [w, b, x].every((list) => list?.length === x?.length && list.every(Number.isFinite));
+  if (!(fits && x.length > 0 && sigma2 > 0)) {
+    throw new Error("Its model is damaged: expected finite w, b and x of one length, and σ² > 0.");
+  }
+  return { w, b, sigma2, x };
+}
+
+function drawGap(width, camera, mu, s) {
+  const parts = gapParts(camera, mu, s);
+  const posterior = exactPosterior(camera);
+  const x = [
+    Math.min(posterior.mean - 5 * posterior.width, mu - 4 * s),
+    Math.max(posterior.mean + 5 * posterior.width, mu + 4 * s),
+  ];
+  const z = evenly(...x, 601);
+  const q = z.map((value) => gaussianDensity(value, mu, s));
+  const p = z.map((value) => gaussianDensity(value, posterior.mean, posterior.width));
+  const left = 38;
+  const across = { left, width: width - left - 8 };
+  const y = [0, roundUp(Math.max(...q, ...p))];
+  const densities = new Panel({ ...across, top: 30, height: 130, x, y });
+  densities.axisLeft();
+  densities.area("q-fill", z, q);
+  densities.curve("q", z, q);
+  densities.curve("p", z, p); // dashes: where the two agree, q shows between them
+  densities.legend([
+    [[["q", "h22"]], "q(z)"],
+    [[["p", "h22"]], "posterior p(z | x)"],
+  ]);
+  densities.axisBelow("z");
+  const [elbo, gap, logP] = [parts.elbo, parts.gap, parts.logMarginal].map(inNats);
+  const total = inNats(parts.elbo + parts.gap);
+  return {
+    height: 352,
+    label:
+      `Densities of q, with mean ${numberText(mu)} and width ${numberText(s)}, and of the ` +
+      `posterior. Below, a bar to log p(x) = ${logP}: the ELBO ${elbo} and the gap ${gap} nats.`,
+    children: [densities.node, drawBar(across, parts).node],
+    result: `ELBO + gap = ${elbo} + ${gap} = ${total} nats`,
+    rows: [
+      ["E[log p(x | z)]", "likelihood, expected under q", inNats(parts.logLikelihood)],
+      ["−KL(q ‖ p(z))", "q against the prior", inNats(-parts.klToPrior)],
+      ["ELBO", "the sum of the two", elbo, true],
+      ["KL(q ‖ p(z | x))", "the gap: q against the posterior", gap],
+      ["ELBO + gap", "the sum of the two", total, true],
+      ["log p(x)", "from its own formula", logP, true],
+    ],
+  };
+}
+
+function inNats(value) {
+  return numberText(value, 4);
+}
+
+// ELBO and gap end to end on a line of nats. The ELBO comes from far left: its end is torn off.
+function drawBar(across, { elbo, gap, logMarginal: end }) {
+  const span = roundUp(Math.max(1, 1.6 * gap));
+  const x = [end - span, end + 0.08 * span];
+  const bar = new Panel({ ...across, top: 218, height: 98, x, y: [0, 1] });
+  const meet = bar.across(elbo);
+  const stop = bar.across(elbo + gap);
+  const line = bar.across(end);
+  bar.path("elbo", `M${bar.left} 270H${meet}v30H${bar.left}l4 -7.5l-4 -7.5l4 -7.5Z`);
+  let strokes = "";
+  for (let place = meet + 2.5; place < stop; place += 5) strokes += `M${place} 270v30`;
+  bar.path("gap", `M${meet} 270H${stop}v30H${meet}Z${strokes}`);
+  bar.path("end", `M${line} 226V316`);
+  bar.text("name", line - 6, 236, `log p(x) = ${inNats(end)}`, "end");
+  bar.text("name", line - 6, 260, `gap ${inNats(gap)}`, "end");
+  bar.text("name", bar.left + 12, 290, `ELBO ${inNats(elbo)}`, "start");
+  bar.axisBelow("nats");
+  return bar;
+}

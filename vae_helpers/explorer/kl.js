@@ -1,0 +1,112 @@
+// The divergence from q = N(μ, σ²) to the prior N(0, 1): densities, integrand and value.
+
+import { numberText } from "./dom.js";
+import { normalDensity } from "./normal.js";
+import { Panel, evenly, liveFigure, roundUp } from "./curves.js";
+
+const POINTS = 1201;
+
+// The three terms of KL(N(μ, σ²) ‖ N(0, 1)) = ½ (μ² + σ² − 1 − log σ²), in nats.
+export function klTerms(mu, sigma) {
+  return [0.5 * mu ** 2, 0.5 * (sigma ** 2 - 1), -Math.log(sigma)];
+}
+
+// The density of N(μ, σ²) at z.
+export function gaussianDensity(z, mu, sigma) {
+  return normalDensity((z - mu) / sigma) / sigma;
+}
+
+// q(z) log(q(z) / p(z)), in nats per unit of z. The quotient is taken as a difference of
+// logarithms: far out both densities are zero in the computer's numbers.
+export function klIntegrand(z, mu, sigma) {
+  const logRatio = -Math.log(sigma) - 0.5 * ((z - mu) / sigma) ** 2 + 0.5 * z ** 2;
+  return gaussianDensity(z, mu, sigma) * logRatio;
+}
+
+// The integral of a curve over evenly spaced points, by trapezoids.
+export function trapezoids(xs, ys) {
+  const inner = ys.reduce((sum, y) => sum + y, 0) - 0.5 * (ys[0] + ys[ys.length - 1]);
+  return inner * (xs[1] - xs[0]);
+}
+
+// The curves of the figure, on an axis that leaves out less than 10⁻⁶ nats of the integrand.
+export function klCurves(mu, sigma) {
+  const reach = Math.max(5, Math.abs(mu) + 6 * sigma);
+  const z = evenly(-reach, reach, POINTS);
+  const integrand = z.map((value) => klIntegrand(value, mu, sigma));
+  return {
+    z,
+    q: z.map((value) => gaussianDensity(value, mu, sigma)),
+    p: z.map(normalDensity),
+    above: integrand.map((value) => Math.max(0, value)),
+    below: integrand.map((value) => Math.min(0, value)),
+  };
+}
+
+export function renderKl(widget) {
+  return liveFigure(widget, ["mu", "sigma"], (width) => drawKl(width, ...readGaussian(widget.model)));
+}
+
+// Mean and width of q as the sliders have set them.
+export function readGaussian(model) {
+  const [mu, sigma] = [model.get("mu"), model.get("sigma")];
+  if (!(Number.isFinite(mu) && Number.isFinite(sigma) && sigma > 0)) {
+    throw new Error(`Its q is damaged: found mean ${mu}, width ${sigma}. Run the cell again.`);
+  }
+  return [mu, sigma];
+}
+
+function drawKl(width, mu, sigma) {
+  const { z, q, p, above, below } = klCurves(mu, sigma);
+  const x = [z[0], z[POINTS - 1]];
+  const left = 38;
+  const across = { left, width: width - left - 8, x };
+
+  // A scale in round steps: it holds still while q grows, and then changes at once.
+  const top = roundUp(Math.max(0.5, ...q));
+  const densities = new Panel({ ...across, top: 30, height: 120, y: [0, top] });
+  densities.axisLeft();
+  densities.area("q-fill", z, q);
+  densities.curve("q", z, q);
+  densities.curve("p", z, p); // dashes: where the two agree, q shows between them
+  densities.legend([
+    [[["q", "h22"]], "q(z)"],
+    [[["p", "h22"]], "prior p(z)"],
+  ]);
+
+  const highest = roundUp(Math.max(0.5, ...above));
+  const integrand = new Panel({ ...across, top: 218, height: 130, y: [-0.3 * highest, highest] });
+  integrand.axisLeft();
+  integrand.strokes("adds", z, above);
+  integrand.curve("q", z, above);
+  integrand.area("takes", z, below);
+  integrand.text("name", left, 184, "q(z) log(q(z) / p(z)), nats per unit of z", "start");
+  integrand.legend([
+    [[["adds", "m1 5v-10m5 0v10m5 -10v10m5 -10v10m5 -10v10"]], "adds to KL"],
+    [[["takes", "m0 5h22v-10h-22Z"]], "takes from KL"],
+  ]);
+  integrand.axisBelow("z");
+
+  const terms = klTerms(mu, sigma);
+  const value = numberText(sum(terms), 4);
+  const [added, taken] = [trapezoids(z, above), -trapezoids(z, below)];
+  return {
+    height: 386,
+    label:
+      `Densities of q, with mean ${numberText(mu)} and width ${numberText(sigma)}, and of the ` +
+      `prior. Below, q log(q / p): its area is ${value} nats.`,
+    children: [densities.node, integrand.node],
+    result: `KL(q ‖ p) = ½ (μ² + σ² − 1 − log σ²) = ${value} nats`,
+    rows: [
+      ["½ μ²", "for the mean", numberText(terms[0], 4)],
+      ["½ (σ² − 1)", "for the width", numberText(terms[1], 4)],
+      ["−½ log σ²", "for the width", numberText(terms[2], 4)],
+      ["Sum", "the closed form", value, true],
+      ["Area", `${numberText(added, 4)} − ${numberText(taken, 4)}`, numberText(added - taken, 4), true],
+    ],
+  };
+}
+
+export function sum(values) {
+  return values.reduce((total, value) => total + value, 0);
+}
