@@ -26,6 +26,7 @@ MAY_IMPORT = {
     "explorer.live": {"anywidget", "ipywidgets", "torch", "traitlets", "networks"}
     | {"explorer.bundle"},
     "explorer.densities": {"ipywidgets", "torch", "traitlets", "linear_gaussian", "explorer.live"},
+    "explorer.pad": {"torch", "traitlets", "networks", "explorer.cloud", "explorer.live"},
     "explorer.latent": {"traitlets", "networks", "explorer.live"},
 }
 STANDARD = {

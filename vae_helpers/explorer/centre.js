@@ -36,7 +36,7 @@ export function centre(ink, width, height) {
   // The shorter side seldom fills whole pixels: what is left over goes to both ends alike.
   const turned = averageRows(ink, width, height, left + (wide - columns * step) / 2, step, columns);
   const box = averageRows(turned, height, columns, top + (high - rows * step) / 2, step, rows);
-  return place(box, columns, rows);
+  return intoField(box, columns, rows);
 }
 
 // Cut each row from `start` into cells of `step` pixels, average each, and transpose the result.
@@ -57,7 +57,7 @@ function averageRows(source, width, height, start, step, cells) {
 }
 
 // Put the box into the field, by whole pixels, its centre of mass nearest to the middle.
-function place(box, columns, rows) {
+function intoField(box, columns, rows) {
   let mass = 0;
   let massX = 0;
   let massY = 0;

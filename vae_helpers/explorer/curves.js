@@ -78,12 +78,12 @@ export class Panel {
     }
   }
 
-  // Samples of looks with their names, side by side above the panel.
-  legend(samples, above = 10) {
-    const y = this.top - above;
-    samples.forEach(([looks, words], k) => {
+  // Samples of looks with their names, side by side above the panel: look, path and name of each.
+  legend(...samples) {
+    const y = this.top - 10;
+    samples.forEach(([look, d, words], k) => {
       const x = this.left + (k * this.width) / samples.length;
-      for (const [look, d] of looks) this.path(look, `M${x} ${y - 4}${d}`);
+      this.path(look, `M${x} ${y - 4}${d}`);
       this.text("name", x + 28, y, words, "start");
     });
   }
@@ -112,19 +112,20 @@ export class Panel {
   }
 }
 
-// Keep a figure in `el` up to date with some of the model's traits: a drawing, its result in a
-// line, and a table of its numbers. `draw`, called with the width, returns
+// Keep a figure up to date with some of the model's traits: a drawing in `el`, and its result in a
+// line and a table of its numbers in `beside`. `draw`, called with the width, returns
 //   height, children: the drawing;
 //   label: what the drawing says, for those who do not see it;
 //   result: the line;
 //   rows: name, meaning and number of each row of the table; a fourth entry makes it a sum.
 // Returns a function that ends it.
-export function liveFigure({ model, el }, traits, draw) {
+export function liveFigure({ model, el, beside = el }, traits, draw) {
   const drawing = svg("svg", { class: "live-figure", role: "img" });
   const result = element("p", { class: "live-result", "aria-live": "polite" });
   const table = element("table", { class: "live-numbers" });
   el.classList.add("live");
-  el.append(drawing, result, table);
+  el.append(drawing);
+  beside.append(result, table);
   const update = oncePerFrame(() => {
     const width = Math.round(drawing.clientWidth);
     if (width === 0) return; // not on the page yet, or hidden: the observer calls again

@@ -45,8 +45,8 @@ class KLExplorer(ipywidgets.VBox):
         _check_range("sigma", sigma, 0.1, 3.0)
         self.figure = KLFigure(mu=mu, sigma=sigma)
         sliders = [
-            float_slider("mean μ", value=mu, low=-3.0, high=3.0, step=0.05),
-            float_slider("width σ", value=sigma, low=0.1, high=3.0, step=0.05),
+            float_slider("μ", value=mu, low=-3.0, high=3.0, step=0.05),
+            float_slider("σ", value=sigma, low=0.1, high=3.0, step=0.05),
         ]
         super().__init__(_linked(sliders, self.figure))
 
@@ -124,8 +124,8 @@ class GapExplorer(ipywidgets.VBox):
         )
         step = 0.1 * unit
         sliders = [
-            float_slider("mean μ", value=mu, low=-reach, high=reach, step=step, digits=digits),
-            float_slider("width σ", value=sigma, low=low, high=high, step=step, digits=digits),
+            float_slider("μ", value=mu, low=-reach, high=reach, step=step, digits=digits),
+            float_slider("σ", value=sigma, low=low, high=high, step=step, digits=digits),
         ]
         super().__init__(_linked(sliders, self.figure))
 

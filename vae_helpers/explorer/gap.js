@@ -40,7 +40,7 @@ export function gapParts(camera, mu, s) {
 
 export function renderGap(widget) {
   const { model, el } = widget;
-  const button = element("button", { type: "button", class: "live-button" }, "Set q to the posterior");
+  const button = element("button", { type: "button" }, "Set q to the posterior");
   button.addEventListener("click", () => {
     const { mean, width } = exactPosterior(readCamera(model));
     model.set("mu", mean);
@@ -81,10 +81,7 @@ function drawGap(width, camera, mu, s) {
   densities.area("q-fill", z, q);
   densities.curve("q", z, q);
   densities.curve("p", z, p); // dashes: where the two agree, q shows between them
-  densities.legend([
-    [[["q", "h22"]], "q(z)"],
-    [[["p", "h22"]], "posterior p(z | x)"],
-  ]);
+  densities.legend(["q", "h22", "q(z)"], ["p", "h22", "posterior p(z | x)"]);
   densities.axisBelow("z");
   const [elbo, gap, logP] = [parts.elbo, parts.gap, parts.logMarginal].map(inNats);
   const total = inNats(parts.elbo + parts.gap);
@@ -96,12 +93,12 @@ function drawGap(width, camera, mu, s) {
     children: [densities.node, drawBar(across, parts).node],
     result: `ELBO + gap = ${elbo} + ${gap} = ${total} nats`,
     rows: [
-      ["E[log p(x | z)]", "likelihood, expected under q", inNats(parts.logLikelihood)],
-      ["−KL(q ‖ p(z))", "q against the prior", inNats(-parts.klToPrior)],
-      ["ELBO", "the sum of the two", elbo, true],
-      ["KL(q ‖ p(z | x))", "the gap: q against the posterior", gap],
-      ["ELBO + gap", "the sum of the two", total, true],
-      ["log p(x)", "from its own formula", logP, true],
+      ["E[log p(x | z)]", "likelihood under q", inNats(parts.logLikelihood)],
+      ["−KL(q ‖ p(z))", "q and the prior", inNats(-parts.klToPrior)],
+      ["ELBO", "their sum", elbo, true],
+      ["KL(q ‖ p(z | x))", "gap: q and the posterior", gap],
+      ["ELBO + gap", "their sum", total, true],
+      ["log p(x)", "its own formula", logP, true],
     ],
   };
 }

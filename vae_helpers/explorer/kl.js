@@ -69,10 +69,7 @@ function drawKl(width, mu, sigma) {
   densities.area("q-fill", z, q);
   densities.curve("q", z, q);
   densities.curve("p", z, p); // dashes: where the two agree, q shows between them
-  densities.legend([
-    [[["q", "h22"]], "q(z)"],
-    [[["p", "h22"]], "prior p(z)"],
-  ]);
+  densities.legend(["q", "h22", "q(z)"], ["p", "h22", "prior p(z)"]);
 
   const highest = roundUp(Math.max(0.5, ...above));
   const integrand = new Panel({ ...across, top: 218, height: 130, y: [-0.3 * highest, highest] });
@@ -81,10 +78,10 @@ function drawKl(width, mu, sigma) {
   integrand.curve("q", z, above);
   integrand.area("takes", z, below);
   integrand.text("name", left, 184, "q(z) log(q(z) / p(z)), nats per unit of z", "start");
-  integrand.legend([
-    [[["adds", "m1 5v-10m5 0v10m5 -10v10m5 -10v10m5 -10v10"]], "adds to KL"],
-    [[["takes", "m0 5h22v-10h-22Z"]], "takes from KL"],
-  ]);
+  integrand.legend(
+    ["adds", "m1 5v-10m5 0v10m5 -10v10m5 -10v10m5 -10v10", "adds to KL"],
+    ["takes", "m0 5h22v-10h-22Z", "takes from KL"],
+  );
   integrand.axisBelow("z");
 
   const terms = klTerms(mu, sigma);

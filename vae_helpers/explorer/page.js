@@ -6,6 +6,7 @@ import { element, errorMessage, guarded, numberText } from "./dom.js";
 import { renderGap } from "./gap.js";
 import { renderKl } from "./kl.js";
 import { renderLatent } from "./latent.js";
+import { renderPad } from "./pad.js";
 
 // Our own widgets, by the names of their Python classes: one line a widget. A page with a model
 // that is neither here nor in MODELS fails the build (bundle.py reads the names).
@@ -13,6 +14,7 @@ export const WIDGETS = {
   "vae_helpers.explorer.densities.GapFigure": renderGap,
   "vae_helpers.explorer.densities.KLFigure": renderKl,
   "vae_helpers.explorer.latent.LatentCanvas": renderLatent,
+  "vae_helpers.explorer.pad.DigitPad": renderPad,
 };
 
 // The models of ipywidgets: how each is drawn, or null where there is nothing to see.
