@@ -21,11 +21,13 @@ MAY_IMPORT = {
     "checkpoints": {"torch", "safetensors", "files", "networks"},
     "training": {"torch", "tqdm", "checkpoints", "networks", "objectives"},
     "plotting": {"numpy", "matplotlib", "matplotlib_inline", "IPython"},
-    "explorer": {"ipywidgets", "torch", "numpy", "matplotlib", "networks"},
+    "explorer": {"explorer.latent"},
     "explorer.bundle": set(),
     "explorer.live": {"anywidget", "ipywidgets", "torch", "traitlets", "networks"}
     | {"explorer.bundle"},
-    "explorer.latent": {"traitlets", "networks", "explorer.live"},
+    "explorer.cloud": {"torch", "traitlets", "networks", "explorer.live"},
+    "explorer.latent": {"ipywidgets", "torch", "traitlets", "networks"}
+    | {"explorer.cloud", "explorer.live"},
 }
 STANDARD = {
     *("__future__", "collections", "dataclasses", "gzip", "hashlib", "importlib", "io"),
