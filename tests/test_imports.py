@@ -21,13 +21,15 @@ MAY_IMPORT = {
     "checkpoints": {"torch", "safetensors", "files", "networks"},
     "training": {"torch", "tqdm", "checkpoints", "networks", "objectives"},
     "plotting": {"numpy", "matplotlib", "matplotlib_inline", "IPython"},
-    "explorer": {"ipywidgets", "torch", "numpy", "matplotlib", "networks"},
+    "explorer": {"explorer.latent"},
     "explorer.bundle": set(),
     "explorer.live": {"anywidget", "ipywidgets", "torch", "traitlets", "networks"}
     | {"explorer.bundle"},
+    "explorer.cloud": {"torch", "traitlets", "networks", "explorer.live"},
     "explorer.densities": {"ipywidgets", "torch", "traitlets", "linear_gaussian", "explorer.live"},
+    "explorer.latent": {"ipywidgets", "torch", "traitlets", "networks"}
+    | {"explorer.cloud", "explorer.live"},
     "explorer.pad": {"torch", "traitlets", "networks", "explorer.cloud", "explorer.live"},
-    "explorer.latent": {"traitlets", "networks", "explorer.live"},
 }
 STANDARD = {
     *("__future__", "collections", "dataclasses", "gzip", "hashlib", "importlib", "io"),
