@@ -10,9 +10,9 @@ import pytest
 import torch
 
 import vae_helpers.explorer
+from vae_helpers.explorer import DigitPad, GapExplorer, KLExplorer
 from vae_helpers.explorer.bundle import page_models
-from vae_helpers.explorer.densities import GapExplorer, GapFigure, KLExplorer, KLFigure
-from vae_helpers.explorer.pad import DigitPad
+from vae_helpers.explorer.densities import GapFigure, KLFigure
 from vae_helpers.linear_gaussian import LinearGaussian
 from vae_helpers.networks import VAE
 from vae_helpers.objectives import gaussian_log_likelihood, kl_divergence

@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "checkpoints": {"torch", "safetensors", "files", "networks"},
     "training": {"torch", "tqdm", "checkpoints", "networks", "objectives"},
     "plotting": {"numpy", "matplotlib", "matplotlib_inline", "IPython"},
-    "explorer": {"explorer.latent"},
+    "explorer": {"explorer.densities", "explorer.latent", "explorer.pad"},
     "explorer.bundle": set(),
     "explorer.live": {"anywidget", "ipywidgets", "torch", "traitlets", "networks"}
     | {"explorer.bundle"},
