@@ -6,7 +6,7 @@ import { test } from "node:test";
 
 import { evenly } from "../../vae_helpers/explorer/curves.js";
 import {
-  exactPosterior,
+  exactAnswers,
   expectedLogLikelihood,
   gapParts,
   readCamera,
@@ -32,7 +32,7 @@ test("ELBO and gap add to log p(x) for every q, and the gap is never negative", 
 });
 
 test("the gap closes at the posterior", () => {
-  const { mean, width } = exactPosterior(camera);
+  const { mean, width } = exactAnswers(camera);
   const { elbo, gap, logMarginal } = gapParts(camera, mean, width);
   assert.ok(Math.abs(gap) < 1e-14 && Math.abs(elbo - logMarginal) < 1e-13);
 });
@@ -44,7 +44,7 @@ test("each closed form is the integral that it stands for", () => {
   assert.ok(Math.abs(Math.log(trapezoids(z, joint)) - parts.logMarginal) < 1e-10);
   const expected = z.map((value) => gaussianDensity(value, mu, s) * logLikelihood(value));
   assert.ok(Math.abs(trapezoids(z, expected) - expectedLogLikelihood(camera, mu, s)) < 1e-10);
-  const { mean, width } = exactPosterior(camera);
+  const { mean, width } = exactAnswers(camera);
   const evidence = Math.exp(parts.logMarginal);
   z.forEach((value, k) =>
     assert.ok(Math.abs(joint[k] / evidence - gaussianDensity(value, mean, width)) < 1e-12),

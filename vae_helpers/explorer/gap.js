@@ -5,20 +5,16 @@ import { element, numberText } from "./dom.js";
 import { Panel, evenly, liveFigure, roundUp } from "./curves.js";
 import { gaussianDensity, klTerms, readGaussian, sum } from "./kl.js";
 
-// Mean and standard deviation of the exact posterior p(z|x).
-export function exactPosterior({ w, b, sigma2, x }) {
-  const precision = 1 + sum(w.map((value) => value ** 2)) / sigma2;
-  const projected = sum(w.map((value, d) => value * (x[d] - b[d]))) / sigma2;
-  return { mean: projected / precision, width: precision ** -0.5 };
-}
-
-// log p(x) = log N(x; b, wwᵀ + σ²I), by the matrix inversion lemma.
-export function logMarginal({ w, b, sigma2, x }) {
+// Mean and standard deviation of the exact posterior p(z|x), and log p(x) = log N(x; b, wwᵀ + σ²I),
+// by the matrix inversion lemma.
+export function exactAnswers({ w, b, sigma2, x }) {
   const precision = 1 + sum(w.map((value) => value ** 2)) / sigma2;
   const projected = sum(w.map((value, d) => value * (x[d] - b[d]))) / sigma2;
   const squares = sum(x.map((value, d) => (value - b[d]) ** 2)) / sigma2;
+  const mean = projected / precision;
   const logDet = Math.log(precision) + x.length * Math.log(2 * Math.PI * sigma2);
-  return -0.5 * (squares - projected ** 2 / precision + logDet);
+  const logMarginal = -0.5 * (squares - projected * mean + logDet);
+  return { mean, width: precision ** -0.5, logMarginal };
 }
 
 // E_q[log p(x|z)]: the mean of a square is the squared mean plus the variance.
@@ -31,18 +27,18 @@ export function expectedLogLikelihood({ w, b, sigma2, x }, mu, s) {
 export function gapParts(camera, mu, s) {
   const logLikelihood = expectedLogLikelihood(camera, mu, s);
   const klToPrior = sum(klTerms(mu, s));
-  const { mean, width } = exactPosterior(camera);
+  const { mean, width, logMarginal } = exactAnswers(camera);
   // A divergence does not change with the unit of z: in that of the posterior, that is N(0, 1).
   const gap = sum(klTerms((mu - mean) / width, s / width));
   const elbo = logLikelihood - klToPrior;
-  return { logLikelihood, klToPrior, elbo, gap, logMarginal: logMarginal(camera) };
+  return { logLikelihood, klToPrior, elbo, gap, mean, width, logMarginal };
 }
 
 export function renderGap(widget) {
   const { model, el } = widget;
   const button = element("button", { type: "button" }, "Set q to the posterior");
   button.addEventListener("click", () => {
-    const { mean, width } = exactPosterior(readCamera(model));
+    const { mean, width } = exactAnswers(readCamera(model));
     model.set("mu", mean);
     model.set("sigma", width);
     model.save_changes();
@@ -65,14 +61,14 @@ export function readCamera(model) {
 
 function drawGap(width, camera, mu, s) {
   const parts = gapParts(camera, mu, s);
-  const posterior = exactPosterior(camera);
+  const { mean, width: spread } = parts;
   const x = [
-    Math.min(posterior.mean - 5 * posterior.width, mu - 4 * s),
-    Math.max(posterior.mean + 5 * posterior.width, mu + 4 * s),
+    Math.min(mean - 5 * spread, mu - 4 * s),
+    Math.max(mean + 5 * spread, mu + 4 * s),
   ];
   const z = evenly(...x, 601);
   const q = z.map((value) => gaussianDensity(value, mu, s));
-  const p = z.map((value) => gaussianDensity(value, posterior.mean, posterior.width));
+  const p = z.map((value) => gaussianDensity(value, mean, spread));
   const left = 38;
   const across = { left, width: width - left - 8 };
   const y = [0, roundUp(Math.max(...q, ...p))];

@@ -104,7 +104,7 @@ export function readImage(model) {
   if (image?.length === 0) return undefined;
   if (image?.length !== PIXELS) {
     throw new Error(
-      `Its image is damaged: expected ${PIXELS} greys, found ${image?.length ?? 0}. Clear the pad.`,
+      `Its image is damaged: expected ${PIXELS} greys, found ${image?.length ?? 0}. Run the cell again.`,
     );
   }
   return image;
