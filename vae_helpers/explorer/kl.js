@@ -4,7 +4,7 @@ import { numberText } from "./dom.js";
 import { normalDensity } from "./normal.js";
 import { Panel, evenly, liveFigure, roundUp } from "./curves.js";
 
-const POINTS = 1201;
+const POINTS = 801;
 
 // The three terms of KL(N(μ, σ²) ‖ N(0, 1)) = ½ (μ² + σ² − 1 − log σ²), in nats.
 export function klTerms(mu, sigma) {

@@ -126,7 +126,8 @@ function makePaper(model) {
   const clear = () => context.clearRect(0, 0, PAPER, PAPER);
   const readSoon = oncePerFrame(() => {
     const { data } = context.getImageData(0, 0, PAPER, PAPER);
-    const ink = Uint8Array.from({ length: PAPER * PAPER }, (_, i) => data[4 * i + 3]);
+    const ink = new Uint8Array(PAPER * PAPER);
+    for (let i = 0; i < ink.length; i += 1) ink[i] = data[4 * i + 3]; // the opacity
     written = Array.from(centre(ink, PAPER, PAPER) ?? []);
     model.set("image", written);
     if (!last) model.save_changes(); // the kernel hears of it when the pen is lifted
