@@ -65,6 +65,6 @@ test("trapezoids count both ends by half", () => {
 
 test("a q that is no Gaussian is refused in words", () => {
   for (const state of [{ mu: NaN, sigma: 1 }, { mu: 0, sigma: 0 }, { mu: 0 }, { mu: "0", sigma: 1 }]) {
-    assert.throws(() => readGaussian({ get: (name) => state[name] }), /q is damaged: found mean/);
+    assert.throws(() => readGaussian({ get: (name) => state[name] }), /q is damaged: expected a mean and a positive width, found/);
   }
 });

@@ -29,14 +29,14 @@ test("test digits of another size than their labels say are refused in words", (
     { digit_labels: "4" },
     { digits: bytes(784) },
   ]) {
-    assert.throws(() => readDigits(model(state)), /test digits are damaged: expected 784 bytes each/);
+    assert.throws(() => readDigits(model(state)), /set of test digits is damaged: expected 784 bytes each/);
   }
 });
 
 test("a damaged network, σ² or noise is refused in words", () => {
   const state = { sigma2: 0.5, encoder_sizes: [784, 2], decoder_sizes: [1, 784] };
   assert.throws(() => readVae(model(state)), /numbers are damaged/);
-  assert.throws(() => readVae(model({ ...state, sigma2: -1 })), /σ² is damaged: found -1/);
+  assert.throws(() => readVae(model({ ...state, sigma2: -1 })), /σ² is damaged: expected a positive number, found -1/);
   const layer = (inputs, outputs) => ({
     inputs,
     outputs,

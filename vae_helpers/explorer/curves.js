@@ -35,6 +35,12 @@ export function evenly(low, high, count) {
   return Array.from({ length: count }, (_, k) => low + ((high - low) * k) / (count - 1));
 }
 
+// Say in words that a part of the stored state is damaged, unless it is well.
+export function checkState(isWell, part, expected, found) {
+  if (isWell) return;
+  throw new Error(`Its ${part} is damaged: expected ${expected}, found ${found}. Run the cell again.`);
+}
+
 // A rectangle of a drawing with an axis each way: `x` and `y` are [lowest, highest].
 export class Panel {
   constructor({ left, top, width, height, x, y }) {

@@ -109,7 +109,7 @@ class GapExplorer(ipywidgets.VBox):
         digits = 1 - math.floor(math.log10(width))
         unit = 10.0 ** (1 - digits)
         reach = max(3.0, float(math.ceil(abs(mean) + 3 * width)))
-        low, high = 0.5 * unit, 20 * unit
+        low, high = 0.5 * unit, min(3.0, 20 * unit)
         mu = round(mean - 2 * width, digits) if mu is None else mu
         sigma = round(2 * width, digits) if sigma is None else sigma
         _check_range("mu", mu, -reach, reach)

@@ -2,8 +2,9 @@
 // one latent variable, z ~ N(0, 1), x | z ~ N(wz + b, σ²I), and q = N(μ, s²).
 
 import { element, numberText } from "./dom.js";
-import { Panel, evenly, liveFigure, roundUp } from "./curves.js";
-import { gaussianDensity, klTerms, readGaussian, sum } from "./kl.js";
+import { Panel, checkState, evenly, liveFigure, roundUp } from "./curves.js";
+import { across, densityLabel, densityPanel, gaussianDensity } from "./kl.js";
+import { klTerms, readGaussian, sum } from "./kl.js";
 
 // Mean and standard deviation of the exact posterior p(z|x), and log p(x) = log N(x; b, wwᵀ + σ²I),
 // by the matrix inversion lemma.
@@ -53,40 +54,28 @@ export function renderGap(widget) {
 export function readCamera(model) {
   const [w, b, sigma2, x] = ["w", "b", "sigma2", "x"].map((name) => model.get(name));
   const fits = [w, b, x].every((list) => list?.length === x?.length && list.every(Number.isFinite));
-  if (!(fits && x.length > 0 && sigma2 > 0)) {
-    throw new Error("Its model is damaged: expected finite w, b and x of one length, and σ² > 0.");
-  }
+  const found = `lengths ${[w, b, x].map((list) => list?.length)} and ${sigma2}`;
+  checkState(fits && x.length > 0 && sigma2 > 0, "model", "finite w, b, x of one length and σ² > 0", found);
   return { w, b, sigma2, x };
 }
 
 function drawGap(width, camera, mu, s) {
   const parts = gapParts(camera, mu, s);
   const { mean, width: spread } = parts;
-  const x = [
-    Math.min(mean - 5 * spread, mu - 4 * s),
-    Math.max(mean + 5 * spread, mu + 4 * s),
-  ];
-  const z = evenly(...x, 601);
+  const [low, high] = [mean - 5 * spread, mean + 5 * spread];
+  const z = evenly(Math.min(low, mu - 4 * s), Math.max(high, mu + 4 * s), 601);
   const q = z.map((value) => gaussianDensity(value, mu, s));
   const p = z.map((value) => gaussianDensity(value, mean, spread));
-  const left = 38;
-  const across = { left, width: width - left - 8 };
-  const y = [0, roundUp(Math.max(...q, ...p))];
-  const densities = new Panel({ ...across, top: 30, height: 130, x, y });
-  densities.axisLeft();
-  densities.area("q-fill", z, q);
-  densities.curve("q", z, q);
-  densities.curve("p", z, p); // dashes: where the two agree, q shows between them
-  densities.legend(["q", "h22", "q(z)"], ["p", "h22", "posterior p(z | x)"]);
+  const densities = densityPanel(width, z, q, p, "posterior p(z | x)");
   densities.axisBelow("z");
   const [elbo, gap, logP] = [parts.elbo, parts.gap, parts.logMarginal].map(inNats);
   const total = inNats(parts.elbo + parts.gap);
   return {
-    height: 352,
+    height: 342,
     label:
-      `Densities of q, with mean ${numberText(mu)} and width ${numberText(s)}, and of the ` +
-      `posterior. Below, a bar to log p(x) = ${logP}: the ELBO ${elbo} and the gap ${gap} nats.`,
-    children: [densities.node, drawBar(across, parts).node],
+      `${densityLabel(mu, s, "posterior")} Below, a bar to log p(x) = ${logP}: ` +
+      `the ELBO ${elbo} and the gap ${gap} nats.`,
+    children: [densities.node, drawBar(width, parts)],
     result: `ELBO + gap = ${elbo} + ${gap} = ${total} nats`,
     rows: [
       ["E[log p(x | z)]", "likelihood under q", inNats(parts.logLikelihood)],
@@ -104,21 +93,21 @@ function inNats(value) {
 }
 
 // ELBO and gap end to end on a line of nats. The ELBO comes from far left: its end is torn off.
-function drawBar(across, { elbo, gap, logMarginal: end }) {
+function drawBar(width, { elbo, gap, logMarginal: end }) {
   const span = roundUp(Math.max(1, 1.6 * gap));
   const x = [end - span, end + 0.08 * span];
-  const bar = new Panel({ ...across, top: 218, height: 98, x, y: [0, 1] });
+  const bar = new Panel({ ...across(width), top: 208, height: 98, x, y: [0, 1] });
   const meet = bar.across(elbo);
   const stop = bar.across(elbo + gap);
   const line = bar.across(end);
-  bar.path("elbo", `M${bar.left} 270H${meet}v30H${bar.left}l4 -7.5l-4 -7.5l4 -7.5Z`);
+  bar.path("elbo", `M${bar.left} 260H${meet}v30H${bar.left}l4 -7.5l-4 -7.5l4 -7.5Z`);
   let strokes = "";
-  for (let place = meet + 2.5; place < stop; place += 5) strokes += `M${place} 270v30`;
-  bar.path("gap", `M${meet} 270H${stop}v30H${meet}Z${strokes}`);
-  bar.path("end", `M${line} 226V316`);
-  bar.text("name", line - 6, 236, `log p(x) = ${inNats(end)}`, "end");
-  bar.text("name", line - 6, 260, `gap ${inNats(gap)}`, "end");
-  bar.text("name", bar.left + 12, 290, `ELBO ${inNats(elbo)}`, "start");
+  for (let place = meet + 2.5; place < stop; place += 5) strokes += `M${place} 260v30`;
+  bar.path("gap", `M${meet} 260H${stop}v30H${meet}Z${strokes}`);
+  bar.path("end", `M${line} 216V306`);
+  bar.text("name", line - 6, 226, `log p(x) = ${inNats(end)}`, "end");
+  bar.text("name", line - 6, 250, `gap ${inNats(gap)}`, "end");
+  bar.text("name", bar.left + 12, 280, `ELBO ${inNats(elbo)}`, "start");
   bar.axisBelow("nats");
-  return bar;
+  return bar.node;
 }

@@ -2,7 +2,7 @@
 
 import { numberText } from "./dom.js";
 import { normalDensity } from "./normal.js";
-import { Panel, evenly, liveFigure, roundUp } from "./curves.js";
+import { Panel, checkState, evenly, liveFigure, roundUp } from "./curves.js";
 
 const POINTS = 801;
 
@@ -50,34 +50,45 @@ export function renderKl(widget) {
 // Mean and width of q as the sliders have set them.
 export function readGaussian(model) {
   const [mu, sigma] = [model.get("mu"), model.get("sigma")];
-  if (!(Number.isFinite(mu) && Number.isFinite(sigma) && sigma > 0)) {
-    throw new Error(`Its q is damaged: found mean ${mu}, width ${sigma}. Run the cell again.`);
-  }
+  const isWell = Number.isFinite(mu) && Number.isFinite(sigma) && sigma > 0;
+  checkState(isWell, "q", "a mean and a positive width", `${mu} and ${sigma}`);
   return [mu, sigma];
+}
+
+// Where a panel of this width stands: the numbers of its axis are left of it.
+export function across(width) {
+  return { left: 38, width: width - 46 };
+}
+
+// The densities of q, filled and solid, and of what it is held against, dashed: where the two
+// agree, q shows between the dashes. The scale goes in round steps: while q grows it holds still.
+export function densityPanel(width, z, q, p, name) {
+  const [x, y] = [[z[0], z[z.length - 1]], [0, roundUp(Math.max(...q, ...p))]];
+  const panel = new Panel({ ...across(width), top: 30, height: 120, x, y });
+  panel.axisLeft();
+  panel.area("q-fill", z, q);
+  panel.curve("q", z, q);
+  panel.curve("p", z, p);
+  panel.legend(["q", "h22", "q(z)"], ["p", "h22", name]);
+  return panel;
+}
+
+// What is seen there, in words.
+export function densityLabel(mu, sigma, name) {
+  return `Densities of q, with mean ${numberText(mu)} and width ${numberText(sigma)}, and of the ${name}.`;
 }
 
 function drawKl(width, mu, sigma) {
   const { z, q, p, above, below } = klCurves(mu, sigma);
-  const x = [z[0], z[POINTS - 1]];
-  const left = 38;
-  const across = { left, width: width - left - 8, x };
-
-  // A scale in round steps: it holds still while q grows, and then changes at once.
-  const top = roundUp(Math.max(0.5, ...q));
-  const densities = new Panel({ ...across, top: 30, height: 120, y: [0, top] });
-  densities.axisLeft();
-  densities.area("q-fill", z, q);
-  densities.curve("q", z, q);
-  densities.curve("p", z, p); // dashes: where the two agree, q shows between them
-  densities.legend(["q", "h22", "q(z)"], ["p", "h22", "prior p(z)"]);
-
+  const densities = densityPanel(width, z, q, p, "prior p(z)");
   const highest = roundUp(Math.max(0.5, ...above));
-  const integrand = new Panel({ ...across, top: 218, height: 130, y: [-0.3 * highest, highest] });
+  const y = [-0.3 * highest, highest];
+  const integrand = new Panel({ ...across(width), top: 218, height: 130, x: densities.x, y });
   integrand.axisLeft();
   integrand.strokes("adds", z, above);
   integrand.curve("q", z, above);
   integrand.area("takes", z, below);
-  integrand.text("name", left, 184, "q(z) log(q(z) / p(z)), nats per unit of z", "start");
+  integrand.text("name", integrand.left, 184, "q(z) log(q(z) / p(z)), nats per unit of z", "start");
   integrand.legend(
     ["adds", "m1 5v-10m5 0v10m5 -10v10m5 -10v10m5 -10v10", "adds to KL"],
     ["takes", "m0 5h22v-10h-22Z", "takes from KL"],
@@ -89,9 +100,7 @@ function drawKl(width, mu, sigma) {
   const [added, taken] = [trapezoids(z, above), -trapezoids(z, below)];
   return {
     height: 386,
-    label:
-      `Densities of q, with mean ${numberText(mu)} and width ${numberText(sigma)}, and of the ` +
-      `prior. Below, q log(q / p): its area is ${value} nats.`,
+    label: `${densityLabel(mu, sigma, "prior")} Below, q log(q / p): its area is ${value} nats.`,
     children: [densities.node, integrand.node],
     result: `KL(q ‖ p) = ½ (μ² + σ² − 1 − log σ²) = ${value} nats`,
     rows: [

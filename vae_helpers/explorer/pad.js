@@ -1,7 +1,7 @@
 // A pad to draw a digit on, and what the VAE makes of it.
 
 import { centre } from "./centre.js";
-import { Panel, liveFigure, svg } from "./curves.js";
+import { Panel, checkState, liveFigure, svg } from "./curves.js";
 import { digitCanvas, drawDigit } from "./digit.js";
 import { element, guarded, latentName, numberText, oncePerFrame, pointText } from "./dom.js";
 import { latentMap, readCloud } from "./map.js";
@@ -22,9 +22,7 @@ export function passThrough({ encoder, decoder, sigma2 }, image, epsilon) {
   const x = Float64Array.from(image, (grey) => grey / 255);
   const { mu, logvar } = encode(encoder, x);
   const sigma = logvar.map((value) => Math.exp(value / 2));
-  if (epsilon?.length !== mu.length) {
-    throw new Error(`Its noise is damaged: expected ${mu.length} numbers, found ${epsilon?.length}.`);
-  }
+  checkState(epsilon?.length === mu.length, "noise", `${mu.length} numbers`, epsilon?.length);
   const z = mu.map((mean, i) => mean + sigma[i] * epsilon[i]);
   const xMean = decode(decoder, z);
   return {
@@ -43,7 +41,7 @@ export function passThrough({ encoder, decoder, sigma2 }, image, epsilon) {
 // The two networks, and σ² of a pixel.
 export function readVae(model) {
   const sigma2 = model.get("sigma2");
-  if (!(sigma2 > 0)) throw new Error(`Its σ² is damaged: found ${sigma2}. Run the cell again.`);
+  checkState(sigma2 > 0, "σ²", "a positive number", sigma2);
   const encoder = readLayers(model.get("encoder"), model.get("encoder_sizes"));
   const decoder = readLayers(model.get("decoder"), model.get("decoder_sizes"));
   return { encoder, decoder, sigma2 };
@@ -53,7 +51,8 @@ export function renderPad({ model, el }) {
   return guarded(el, () => {
     const vae = readVae(model);
     const latents = model.get("decoder_sizes")[0];
-    const map = latentMap({ cloud: readCloud(model, latents), latents, limit: LIMIT });
+    const cloud = readCloud(model, latents);
+    const map = latents > 1 ? latentMap({ cloud, latents, limit: LIMIT }) : undefined;
     const seen = digitCanvas(PIXELS);
     const decoded = digitCanvas(PIXELS);
     const again = element("button", { type: "button" }, "New sample");
@@ -72,8 +71,8 @@ export function renderPad({ model, el }) {
     const drawing = element("div", {}, captioned("Draw a digit here", paper.canvas), imageButtons(model));
     const results = element("div", {}, pair);
     const latentsPart = captioned("q(z|x), and the sample z from it");
-    const where = captioned("The mean of q(z|x), ± 2σ, among encoded test digits", map.el);
-    const pad = element("div", { class: "live-pad" }, drawing, results, latentsPart, where);
+    const pad = element("div", { class: "live-pad" }, drawing, results, latentsPart);
+    if (map) pad.append(captioned("The mean of q(z|x), ± 2σ, among encoded test digits", map.el));
     el.classList.add("live");
     el.append(pad);
     return liveFigure({ model, el: latentsPart, beside: results }, ["image", "epsilon"], (width) => {
@@ -81,15 +80,14 @@ export function renderPad({ model, el }) {
       paper.show();
       pad.classList.toggle("live-blank", !image);
       if (!image) {
-        drawDigit(seen, new Uint8Array(PIXELS), "Blank");
-        drawDigit(decoded, new Uint8Array(PIXELS), "Blank");
-        return drawNothing(width, latents);
+        for (const canvas of [seen, decoded]) drawDigit(canvas, new Uint8Array(PIXELS), "Blank");
+        return drawPass(width, latents);
       }
       const pass = passThrough(vae, image, model.get("epsilon"));
       drawDigit(seen, pass.x, "The drawing in 28 × 28 pixels");
       drawDigit(decoded, pass.xMean, `Digit decoded at z = ${pointText(pass.z)}`);
-      map.show(pass.mu, pass.sigma);
-      return drawPass(width, pass);
+      map?.show(pass.mu, pass.sigma);
+      return drawPass(width, latents, pass);
     });
   });
 }
@@ -102,20 +100,16 @@ function captioned(words, ...children) {
 export function readImage(model) {
   const image = model.get("image");
   if (image?.length === 0) return undefined;
-  if (image?.length !== PIXELS) {
-    throw new Error(
-      `Its image is damaged: expected ${PIXELS} greys, found ${image?.length ?? 0}. Run the cell again.`,
-    );
-  }
+  checkState(image?.length === PIXELS, "image", `${PIXELS} greys`, image?.length);
   return image;
 }
 
 // The paper, and the pen. What the pen leaves is written to the trait `image`. When that is set by
 // anything else, `show` puts it on the paper, and the pen then starts on a clean one.
 function makePaper(model) {
-  const canvas = element("canvas", { class: "live-paper", width: PAPER, height: PAPER });
-  canvas.setAttribute("role", "img");
-  canvas.setAttribute("aria-label", "Pad to draw a digit on");
+  const size = { width: PAPER, height: PAPER };
+  const role = { role: "img", "aria-label": "Pad to draw a digit on" };
+  const canvas = element("canvas", { class: "live-paper", ...size, ...role });
   const context = canvas.getContext("2d", { willReadFrequently: true });
   let written; // the image of the pen's ink; none where the paper shows another
   let last; // where the pen is, while it is down
@@ -173,12 +167,8 @@ function makePaper(model) {
 // The test images, an array of 784 greys each.
 export function readDigits(model) {
   const [bytes, count] = [model.get("digits"), model.get("digit_labels")?.length];
-  if (!count || bytes?.byteLength !== PIXELS * count) {
-    throw new Error(
-      `Its test digits are damaged: expected ${PIXELS} bytes each, found ` +
-        `${bytes?.byteLength ?? 0} for ${count ?? 0}. Run the cell again.`,
-    );
-  }
+  const isWell = count > 0 && bytes?.byteLength === PIXELS * count;
+  checkState(isWell, "set of test digits", `${PIXELS} bytes each`, `${bytes?.byteLength} for ${count}`);
   return Array.from({ length: count }, (_, k) =>
     Array.from({ length: PIXELS }, (_, i) => bytes.getUint8(PIXELS * k + i)),
   );
@@ -208,54 +198,43 @@ function imageButtons(model) {
 
 const ROW = 26;
 
-// The axis on which the latents stand, one a row, with the prior's middle: mean ± one width.
-function latentPanel(width, latents, reach) {
-  const place = { left: 26, top: 30, width: width - 26 - 100, height: ROW * latents };
+// q(z|x) and the sample from it, one latent a row, on the scale of the prior; only the axis where
+// there is no image.
+function drawPass(width, latents, pass) {
+  const { mu = [], sigma = [], z = [] } = pass ?? {};
+  const reach = Math.max(3, ...mu.map((mean, i) => Math.abs(mean) + sigma[i]));
+  const place = { left: 26, top: 30, width: width - 126, height: ROW * latents };
   const panel = new Panel({ ...place, x: [-reach, reach], y: [0, 1] });
   const [from, to] = [panel.across(-1), panel.across(1)];
   panel.path("band", `M${from} ${panel.top}H${to}v${panel.height}H${from}Z`);
   panel.legend(["band", "m0 -5h22v10h-22Z", "prior ± 1"], ["sample", "m11 -7v14", "sample z"]);
   panel.text("name", width, 20, "μ ± σ", "end");
   panel.axisBelow("z");
-  return panel;
-}
-
-function drawPass(width, { mu, sigma, z, sse, logLikelihood, kl, elbo: bound }) {
-  const latents = mu.length;
-  const panel = latentPanel(width, latents, Math.max(3, ...mu.map((m, i) => Math.abs(m) + sigma[i])));
-  const said = [];
-  for (let i = 0; i < latents; i += 1) {
+  const said = Array.from(mu, (mean, i) => {
     const y = panel.top + ROW * (i + 0.5);
-    const [m, s] = [numberText(mu[i]), numberText(sigma[i])];
+    const x = panel.across(mean);
+    const words = `${numberText(mean)} ± ${numberText(sigma[i])}`;
     panel.text("name", 0, y + 4, latentName(i + 1), "start");
-    panel.path("bar", `M${panel.across(mu[i] - sigma[i])} ${y}H${panel.across(mu[i] + sigma[i])}`);
-    panel.node.append(svg("circle", { class: "live-dot", cx: panel.across(mu[i]), cy: y, r: 3.5 }));
+    panel.path("bar", `M${panel.across(mean - sigma[i])} ${y}H${panel.across(mean + sigma[i])}`);
+    panel.node.append(svg("circle", { class: "live-dot", cx: x, cy: y, r: 3.5 }));
     panel.path("sample", `M${panel.across(z[i])} ${y - 8}v16`);
-    panel.text("name", width, y + 4, `${m} ± ${s}`, "end");
-    said.push(`${latentName(i + 1)} ${m} ± ${s}, sample ${numberText(z[i])}`);
-  }
-  const [likelihood, divergence, total] = [logLikelihood, kl, bound].map((nats) => numberText(nats));
+    panel.text("name", width, y + 4, words, "end");
+    return `${latentName(i + 1)} ${words}, sample ${numberText(z[i])}`;
+  });
   return {
     height: panel.top + panel.height + 40,
-    label: `Mean and width of q(z|x): ${said.join("; ")}`,
+    label: pass ? `Mean and width of q(z|x): ${said.join("; ")}` : "No image, no q(z|x)",
     children: [panel.node],
-    result: `ELBO = ${total} nats`,
-    rows: [
-      ["SSE", "squared error at z", numberText(sse)],
-      ["log p(x|z)", "likelihood at z", likelihood],
-      ["KL(q ‖ p)", "q and the prior", divergence],
-      ["ELBO", "log p(x|z) − KL", total, true],
-    ],
+    result: pass ? `ELBO = ${numberText(pass.elbo)} nats` : "Draw a digit, or take a test digit.",
+    rows: pass ? passRows(pass) : [],
   };
 }
 
-function drawNothing(width, latents) {
-  const panel = latentPanel(width, latents, 3);
-  return {
-    height: panel.top + panel.height + 40,
-    label: "No image, no q(z|x)",
-    children: [panel.node],
-    result: "Draw a digit, or take a test digit.",
-    rows: [],
-  };
+function passRows({ sse, logLikelihood, kl, elbo: bound }) {
+  return [
+    ["SSE", "squared error at z", numberText(sse)],
+    ["log p(x|z)", "likelihood at z", numberText(logLikelihood)],
+    ["KL(q ‖ p)", "q and the prior", numberText(kl)],
+    ["ELBO", "log p(x|z) − KL", numberText(bound), true],
+  ];
 }
