@@ -10,10 +10,12 @@ import { normalCdf, normalDraw, normalQuantile } from "./normal.js";
 const WALK = 3000; // milliseconds from one digit to the other
 const STEPS = 8; // of a walk for a reader who wants less motion
 
-// The latent point in the traits of a model: z itself, or the prior's quantiles u = Φ(z).
+// The latent point in the traits of a model: z itself, or the prior's quantiles u = Φ(z). What is
+// written is rounded as the sliders show it, so that the picture is that of the numbers one reads.
 export function latentPoint(model, latents) {
   const isQuantile = model.get("units") === "quantile";
   const limit = model.get("limit");
+  const steps = isQuantile ? 1000 : 100; // of the sliders, in one unit
   const names = Array.from({ length: latents }, (_, i) => `${isQuantile ? "u" : "z"}${i + 1}`);
   const read = () => {
     const values = names.map((name) => model.get(name));
@@ -22,7 +24,7 @@ export function latentPoint(model, latents) {
   const write = (z) => {
     names.forEach((name, i) => {
       const value = clamp(z[i], limit);
-      model.set(name, isQuantile ? normalCdf(value) : value);
+      model.set(name, Math.round(steps * (isQuantile ? normalCdf(value) : value)) / steps);
     });
     model.save_changes();
   };
