@@ -39,8 +39,8 @@ export function between(from, to, time) {
 export function renderLatent({ model, el }) {
   return guarded(el, () => {
     const sizes = model.get("sizes");
-    const [latents, limit] = [sizes[0], model.get("limit")];
     const decoder = readLayers(model.get("decoder"), sizes);
+    const [latents, limit] = [sizes[0], model.get("limit")];
     const cloud = readCloud(model, latents);
     const means = readMeans(model, latents);
     const point = latentPoint(model, latents);
@@ -166,13 +166,14 @@ function walker(point, onEnd) {
 function walkButtons(means, walk) {
   if (means.size < 2) return [];
   const digits = [...means.keys()];
-  const choice = (name, chosen) => {
+  const choice = (name, wanted, otherwise) => {
     const select = element("select", { "aria-label": name });
     for (const digit of digits) select.append(element("option", { value: digit }, digit));
-    select.value = digits[Math.min(chosen, digits.length - 1)];
+    select.value = digits.includes(wanted) ? wanted : otherwise;
     return select;
   };
-  const [from, to] = [choice("Walk from the digit", 3), choice("to the digit", 8)];
+  const from = choice("Walk from the digit", "3", digits[0]);
+  const to = choice("to the digit", "8", digits.at(-1));
   const play = button("Play", () => {
     if (walk.isGoing()) {
       walk.stop();
