@@ -104,9 +104,15 @@ def normalise(notebook: nbformat.NotebookNode) -> None:
             cell.metadata.pop(key, None)
 
 
-def name_widgets(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Give the stored widgets names by their order, model-0, model-1, …, for their random ids."""
+def tidy_widgets(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Name the stored widgets model-0, model-1, … and not at random, and store no code of theirs.
+
+    A page has the code in its script, and a kernel sends it: stored, it would only grow old.
+    """
     stored = notebook.metadata.get("widgets", {}).get(WIDGET_STATE, {"state": {}})
+    for model in stored["state"].values():
+        for name in ("_esm", "_css"):
+            model["state"].pop(name, None)
     text = nbformat.writes(notebook, version=4)
     for index, identity in enumerate(stored["state"]):
         text = text.replace(identity, f"model-{index}")
@@ -154,7 +160,7 @@ def execute(path: Path) -> bytes:
                 text = output.text.strip()
                 raise ChapterError(f"{_place(path, notebook, index)} wrote to stderr: {text}")
     normalise(notebook)
-    return (nbformat.writes(name_widgets(notebook), version=4) + "\n").encode()
+    return (nbformat.writes(tidy_widgets(notebook), version=4) + "\n").encode()
 
 
 def watch(client: NotebookClient) -> None:

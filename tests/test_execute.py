@@ -79,6 +79,16 @@ def test_a_widget_keeps_its_state_under_a_name_that_is_not_random(write, tmp_pat
     assert path.read_bytes() == first
 
 
+def test_the_code_of_a_live_widget_is_not_stored_with_its_state(write, tmp_path):
+    source = "from vae_helpers.explorer.latent import LatentCanvas\nLatentCanvas(limit=2)"
+    path = write("01_a.ipynb", source)
+    assert execute.main([], tmp_path) == 0
+    widgets = nbformat.read(path, as_version=4).metadata.widgets[execute.WIDGET_STATE]
+    (canvas,) = (m.state for m in widgets.state.values() if m.model_name == "AnyModel")
+    assert canvas.limit == 2
+    assert not {"_esm", "_css"} & set(canvas)
+
+
 def test_the_state_of_a_widget_that_is_gone_goes_too(write, tmp_path):
     path = write("01_a.ipynb", "1 + 1")
     notebook = nbformat.read(path, as_version=4)

@@ -45,6 +45,7 @@ test("ReLU stands between the layers and not after the last", () => {
   const sigmoid = (x) => 1 / (1 + Math.exp(-x));
   assert.deepEqual([...network.decode([layer(1, 0), layer(1, -1)], [-5])], [sigmoid(-1)]);
   assert.deepEqual([...network.decode([layer(1, 0), layer(1, -1)], [5])], [sigmoid(4)]);
+  assert.deepEqual([...network.decode([layer(-1, 0), layer(1, -1)], [-5])], [sigmoid(4)]);
 });
 
 test("an encoder's outputs are mu and then logvar", () => {

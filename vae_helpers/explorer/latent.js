@@ -10,10 +10,12 @@ import { normalCdf, normalDraw, normalQuantile } from "./normal.js";
 const WALK = 3000; // milliseconds from one digit to the other
 const STEPS = 8; // of a walk for a reader who wants less motion
 
-// The latent point in the traits of a model: z itself, or the prior's quantiles u = Φ(z).
+// The latent point in the traits of a model: z itself, or the prior's quantiles u = Φ(z). What is
+// written is rounded as the sliders show it, so that the picture is that of the numbers one reads.
 export function latentPoint(model, latents) {
   const isQuantile = model.get("units") === "quantile";
   const limit = model.get("limit");
+  const steps = isQuantile ? 1000 : 100; // of the sliders, in one unit
   const names = Array.from({ length: latents }, (_, i) => `${isQuantile ? "u" : "z"}${i + 1}`);
   const read = () => {
     const values = names.map((name) => model.get(name));
@@ -22,7 +24,7 @@ export function latentPoint(model, latents) {
   const write = (z) => {
     names.forEach((name, i) => {
       const value = clamp(z[i], limit);
-      model.set(name, isQuantile ? normalCdf(value) : value);
+      model.set(name, Math.round(steps * (isQuantile ? normalCdf(value) : value)) / steps);
     });
     model.save_changes();
   };
@@ -37,8 +39,8 @@ export function between(from, to, time) {
 export function renderLatent({ model, el }) {
   return guarded(el, () => {
     const sizes = model.get("sizes");
-    const [latents, limit] = [sizes[0], model.get("limit")];
     const decoder = readLayers(model.get("decoder"), sizes);
+    const [latents, limit] = [sizes[0], model.get("limit")];
     const cloud = readCloud(model, latents);
     const means = readMeans(model, latents);
     const point = latentPoint(model, latents);
@@ -164,13 +166,14 @@ function walker(point, onEnd) {
 function walkButtons(means, walk) {
   if (means.size < 2) return [];
   const digits = [...means.keys()];
-  const choice = (name, chosen) => {
+  const choice = (name, wanted, otherwise) => {
     const select = element("select", { "aria-label": name });
     for (const digit of digits) select.append(element("option", { value: digit }, digit));
-    select.value = digits[Math.min(chosen, digits.length - 1)];
+    select.value = digits.includes(wanted) ? wanted : otherwise;
     return select;
   };
-  const [from, to] = [choice("Walk from the digit", 3), choice("to the digit", 8)];
+  const from = choice("Walk from the digit", "3", digits[0]);
+  const to = choice("to the digit", "8", digits.at(-1));
   const play = button("Play", () => {
     if (walk.isGoing()) {
       walk.stop();

@@ -54,7 +54,8 @@ class LatentExplorer(ipywidgets.VBox):
         images: ``(N, D)``, a few thousand labelled images. With them come a map of where the
             encoder puts them, a button for the mean of each class, and a walk between two.
         labels: their digits, ``(N,)``, whole numbers from 0 to 9.
-        z: where the point starts, ``(L,)``, within ±limit; None starts at 0, the prior's mean.
+        z: where the point starts, ``(L,)``, within ±limit, rounded to 0.01 as the sliders show it;
+            None starts at 0, the prior's mean.
         units: "sd", in which sliders say z in standard deviations of the prior, or "quantile", in
             which they say u = Φ(z), from 0.01 to 0.99.
         limit: end of the sliders in units "sd". In units "quantile" it is Φ⁻¹(0.99) = 2.33.
@@ -107,7 +108,7 @@ class LatentExplorer(ipywidgets.VBox):
         for name, slider in zip(self._names, self.sliders, strict=True):
             ipywidgets.jslink((slider, "value"), (self.canvas, name))
             slider.observe(self._follow_sliders, names="value")
-        self.z = start.tolist()
+        self.z = [round(value, 2) for value in start.tolist()]
 
     def __repr__(self) -> str:
         """Return the point alone: the children hold thousands of weights."""
@@ -133,7 +134,7 @@ class LatentExplorer(ipywidgets.VBox):
         if self.units == "sd":
             return float_slider(name, value=0.0, low=-self.limit, high=self.limit)
         low, high = 1 - HIGHEST_QUANTILE, HIGHEST_QUANTILE
-        return float_slider(f"Φ({name})", value=0.5, low=low, high=high, step=0.005, digits=3)
+        return float_slider(f"Φ({name})", value=0.5, low=low, high=high, step=0.001, digits=3)
 
     @traitlets.observe("z")
     def _show(self, _change: Bunch) -> None:
@@ -153,7 +154,8 @@ class LatentExplorer(ipywidgets.VBox):
         """Let z be where the sliders are. The digit is there already, by their links."""
         if self._following:
             return
-        values = [slider.value for slider in self.sliders]
+        # In a browser a slider counts its steps, and sends 0.9999999999999996 for 1.
+        values = [round(slider.value, 9) for slider in self.sliders]
         self._following = True
         try:
             if self.units == "quantile":

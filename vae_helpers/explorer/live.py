@@ -64,7 +64,7 @@ def float_slider(
         max=high,
         step=step,
         readout_format=f".{digits}f",
-        layout=ipywidgets.Layout(width="auto", max_width="36rem"),
+        layout=ipywidgets.Layout(width="auto", max_width="38rem"),
     )
 
 

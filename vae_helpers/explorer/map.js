@@ -115,7 +115,7 @@ function makeMovable({ plane, point, limit, here, move }) {
     tabindex: 0,
     "aria-label": "Point on the map",
     "aria-roledescription": "point on a plane",
-    "aria-valuemin": -limit.toFixed(2),
+    "aria-valuemin": (-limit).toFixed(2),
     "aria-valuemax": limit.toFixed(2),
   };
   for (const [name, value] of Object.entries(attributes)) point.setAttribute(name, value);
