@@ -123,7 +123,8 @@ export class Panel {
 //   height, children: the drawing;
 //   label: what the drawing says, for those who do not see it;
 //   result: the line;
-//   rows: name, meaning and number of each row of the table; a fourth entry makes it a sum.
+//   rows: name, meaning and number of each row of the table; a fourth entry makes it a sum;
+//   digits: of the numbers.
 // Returns a function that ends it.
 export function liveFigure({ model, el, beside = el }, traits, draw) {
   const drawing = svg("svg", { class: "live-figure", role: "img" });
@@ -141,7 +142,7 @@ export function liveFigure({ model, el, beside = el }, traits, draw) {
       drawing.setAttribute("aria-label", now.label);
       drawing.replaceChildren(...now.children);
       result.textContent = now.result;
-      table.replaceChildren(...now.rows.map(numberRow));
+      table.replaceChildren(...now.rows.map((row) => numberRow(now.digits, ...row)));
     });
   });
   const observer = new ResizeObserver(update);
@@ -153,12 +154,12 @@ export function liveFigure({ model, el, beside = el }, traits, draw) {
   };
 }
 
-function numberRow([name, meaning, number, isSum]) {
+function numberRow(digits, name, meaning, number, isSum) {
   return element(
     "tr",
     { class: isSum && "live-sum" },
     element("th", { scope: "row" }, name),
     element("td", {}, meaning),
-    element("td", {}, number),
+    element("td", {}, numberText(number, digits)),
   );
 }

@@ -68,22 +68,23 @@ function drawGap(width, camera, mu, s) {
   const p = z.map((value) => gaussianDensity(value, mean, spread));
   const densities = densityPanel(width, z, q, p, "posterior p(z | x)");
   densities.axisBelow("z");
-  const [elbo, gap, logP] = [parts.elbo, parts.gap, parts.logMarginal].map(inNats);
-  const total = inNats(parts.elbo + parts.gap);
+  const { elbo, gap, logMarginal } = parts;
+  const equation = `${inNats(elbo)} + ${inNats(gap)} = ${inNats(elbo + gap)} nats`;
   return {
     height: 342,
     label:
-      `${densityLabel(mu, s, "posterior")} Below, a bar to log p(x) = ${logP}: ` +
-      `the ELBO ${elbo} and the gap ${gap} nats.`,
+      `${densityLabel(mu, s, "posterior")} Below, ELBO and gap in one bar that ends at ` +
+      `log p(x) = ${inNats(logMarginal)}: ${equation}.`,
     children: [densities.node, drawBar(width, parts)],
-    result: `ELBO + gap = ${elbo} + ${gap} = ${total} nats`,
+    result: `ELBO + gap = ${equation}`,
+    digits: 4,
     rows: [
-      ["E[log p(x | z)]", "likelihood under q", inNats(parts.logLikelihood)],
-      ["−KL(q ‖ p(z))", "q and the prior", inNats(-parts.klToPrior)],
+      ["E[log p(x | z)]", "likelihood under q", parts.logLikelihood],
+      ["−KL(q ‖ p(z))", "q and the prior", -parts.klToPrior],
       ["ELBO", "their sum", elbo, true],
       ["KL(q ‖ p(z | x))", "gap: q and the posterior", gap],
-      ["ELBO + gap", "their sum", total, true],
-      ["log p(x)", "its own formula", logP, true],
+      ["ELBO + gap", "their sum", elbo + gap, true],
+      ["log p(x)", "its own formula", logMarginal, true],
     ],
   };
 }

@@ -103,12 +103,13 @@ function drawKl(width, mu, sigma) {
     label: `${densityLabel(mu, sigma, "prior")} Below, q log(q / p): its area is ${value} nats.`,
     children: [densities.node, integrand.node],
     result: `KL(q ‖ p) = ½ (μ² + σ² − 1 − log σ²) = ${value} nats`,
+    digits: 4,
     rows: [
-      ["½ μ²", "for the mean", numberText(terms[0], 4)],
-      ["½ (σ² − 1)", "for the width", numberText(terms[1], 4)],
-      ["−½ log σ²", "for the width", numberText(terms[2], 4)],
-      ["Sum", "the closed form", value, true],
-      ["Area", `${numberText(added, 4)} − ${numberText(taken, 4)}`, numberText(added - taken, 4), true],
+      ["½ μ²", "for the mean", terms[0]],
+      ["½ (σ² − 1)", "for the width", terms[1]],
+      ["−½ log σ²", "for the width", terms[2]],
+      ["Sum", "the closed form", sum(terms), true],
+      ["Area", `${numberText(added, 4)} − ${numberText(taken, 4)}`, added - taken, true],
     ],
   };
 }

@@ -226,15 +226,16 @@ function drawPass(width, latents, pass) {
     label: pass ? `Mean and width of q(z|x): ${said.join("; ")}` : "No image, no q(z|x)",
     children: [panel.node],
     result: pass ? `ELBO = ${numberText(pass.elbo)} nats` : "Draw a digit, or take a test digit.",
+    digits: 2,
     rows: pass ? passRows(pass) : [],
   };
 }
 
 function passRows({ sse, logLikelihood, kl, elbo: bound }) {
   return [
-    ["SSE", "squared error at z", numberText(sse)],
-    ["log p(x|z)", "likelihood at z", numberText(logLikelihood)],
-    ["KL(q ‖ p)", "q and the prior", numberText(kl)],
-    ["ELBO", "log p(x|z) − KL", numberText(bound), true],
+    ["SSE", "squared error at z", sse],
+    ["log p(x|z)", "likelihood at z", logLikelihood],
+    ["KL(q ‖ p)", "q and the prior", kl],
+    ["ELBO", "log p(x|z) − KL", bound, true],
   ];
 }
