@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -167,6 +168,14 @@ def served(folder: Path) -> Iterator[str]:
         server.shutdown()
 
 
+def until(tab: Page, condition: str, seconds: float = 20.0) -> None:
+    """Wait for a condition in the page; Playwright's own wait needs eval, which pages forbid."""
+    deadline = time.monotonic() + seconds
+    while not tab.evaluate(condition):
+        assert time.monotonic() < deadline, f"never came true: {condition}"
+        tab.wait_for_timeout(20)  # ms
+
+
 class Log:
     """What a tab asked for and complained of, since the last `clear`."""
 
@@ -176,15 +185,16 @@ class Log:
         tab.on("console", self._says)
         tab.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))
         tab.on("request", lambda request: self.requests.append(request.url))
-        tab.on(
-            "requestfailed",
-            lambda request: self.complaints.append(f"no answer: {request.url} {request.failure}"),
-        )
+        tab.on("requestfailed", self._fails)
         tab.on("response", self._is_answered)
 
     def _says(self, message: object) -> None:
         if message.type in ("error", "warning", "assert"):  # the theme also logs what it does
             self.complaints.append(f"console: {message.text}")
+
+    def _fails(self, request: object) -> None:
+        if request.failure != "net::ERR_ABORTED":  # who leaves a page breaks off what it loads
+            self.complaints.append(f"no answer: {request.url} {request.failure}")
 
     def _is_answered(self, response: object) -> None:
         if response.status >= 400:
