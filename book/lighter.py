@@ -30,8 +30,6 @@ def point_to_webp(soup: BeautifulSoup) -> None:
     for attribute in ("src", "href"):
         for tag in soup.select(f'[{attribute}*="_images/"][{attribute}$=".png"]'):
             tag[attribute] = tag[attribute].removesuffix(".png") + ".webp"
-    for image in soup.select("article img"):
-        image["decoding"] = "async"
 
 
 def store_webp(folder: Path) -> None:
