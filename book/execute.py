@@ -47,6 +47,9 @@ LANGUAGE_INFO = {  # as the kernel reports it, without the Python version of the
     "pygments_lexer": "ipython3",
 }
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
+NOT_YET_RUN = (
+    'export default { render({ el }) { el.textContent = "Run this cell, and it moves."; } };'
+)
 WATCH = """exec(compile('''
 import sys
 sys.path.insert(0, {folder!r})
@@ -107,12 +110,13 @@ def normalise(notebook: nbformat.NotebookNode) -> None:
 def tidy_widgets(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """Name the stored widgets model-0, model-1, … and not at random, and store no code of theirs.
 
-    A page has the code in its script, and a kernel sends it: stored, it would only grow old.
+    A page has the code in its script, and a kernel sends it: stored, it would only grow old. What
+    JupyterLab needs before the cell is run is one line.
     """
     stored = notebook.metadata.get("widgets", {}).get(WIDGET_STATE, {"state": {}})
     for model in stored["state"].values():
-        for name in ("_esm", "_css"):
-            model["state"].pop(name, None)
+        if "_esm" in model["state"]:
+            model["state"] |= {"_esm": NOT_YET_RUN, "_css": ""}
     text = nbformat.writes(notebook, version=4)
     for index, identity in enumerate(stored["state"]):
         text = text.replace(identity, f"model-{index}")

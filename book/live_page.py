@@ -1,8 +1,8 @@
 """The live widgets of a page: their state, their script, and what stands there without scripts.
 
 MyST-NB puts the widgets' state, as the notebook stores it, into the page's head. Here it moves to
-the end of the text, without the code that it carries for Jupyter: `explorer.js` has it all, once
-for the site. A page that holds a widget which that script does not know is a warning.
+the end of the text, without the code that it may carry for Jupyter: a script with the code of just
+this page's widgets is loaded instead. A page with a widget that no script draws is a warning.
 """
 
 import json
@@ -13,7 +13,7 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util import logging
 
-from vae_helpers.explorer.bundle import page_models, page_script, style_sheet
+from vae_helpers.explorer.bundle import WIDGETS, page_models, page_script, style_sheet
 
 logger = logging.getLogger(__name__)
 
@@ -43,13 +43,12 @@ def slim(stored: dict[str, Any]) -> dict[str, Any]:
     return {"state": models}
 
 
-def unknown_models(stored: dict[str, Any]) -> list[str]:
-    """The names of the models that the page's script cannot draw."""
-    names = {
+def models_of(stored: dict[str, Any]) -> set[str]:
+    """The models' names: of our widgets the Python class, of others the name in ipywidgets."""
+    return {
         model["state"].get("_anywidget_id", model["model_name"])
         for model in stored["state"].values()
     }
-    return sorted(names - page_models())
 
 
 def bring_to_life(app: Sphinx, doctree: nodes.document) -> None:
@@ -59,10 +58,11 @@ def bring_to_life(app: Sphinx, doctree: nodes.document) -> None:
     files = app.env.nb_metadata[name].get("js_files", {})
     _, attributes = files.pop("ipywidgets_state", (None, {"body": '{"state": {}}'}))
     stored = json.loads(attributes["body"])
-    for unknown in unknown_models(stored):
+    models = models_of(stored)
+    for unknown in sorted(models - page_models()):
         logger.warning(
-            "the page's script does not know the widget %s: expected one of %s. "
-            "Add it to page.js, or show something else.",
+            "no script of the page draws the widget %s: expected one of %s. "
+            "Add it to WIDGETS in bundle.py or to MODELS in page.js, or show something else.",
             *(unknown, ", ".join(sorted(page_models()))),
             location=name,
         )
@@ -78,28 +78,28 @@ def bring_to_life(app: Sphinx, doctree: nodes.document) -> None:
     if views:
         body = json.dumps(slim(stored), separators=(",", ":")).replace("<", r"\u003c")
         doctree += nodes.raw("", f'<script type="{STATE}">{body}</script>', format="html")
-    app.env.metadata[name]["is_live"] = bool(views)
-
-
-def write_assets(app: Sphinx) -> None:
-    """Write the script and the style sheet; before the pages, which carry their checksums."""
-    if app.builder.format == "html":
-        folder = Path(app.outdir, "_static")
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "explorer.js").write_text(page_script(), encoding="utf-8")
-        (folder / "explorer.css").write_text(style_sheet(), encoding="utf-8")
+    app.env.metadata[name]["live_models"] = sorted(models) if views else None
 
 
 def load_assets(app: Sphinx, name: str, *_: Any) -> None:
-    """Load them on the pages that hold a widget, and on no other."""
-    if app.env.metadata.get(name, {}).get("is_live"):
-        app.add_js_file("explorer.js", loading_method="defer")
-        app.add_css_file("explorer.css")
+    """Load script and style sheet on the pages that hold a widget, and on no other.
+
+    The files are written before the page, which carries their checksums.
+    """
+    models = app.env.metadata.get(name, {}).get("live_models")
+    if models is None:
+        return
+    files = [file for widget, file in WIDGETS.items() if widget in models]
+    script = "-".join(["explorer", *files]) + ".js"
+    folder = Path(app.outdir, "_static")
+    (folder / script).write_text(page_script(models), encoding="utf-8")
+    (folder / "explorer.css").write_text(style_sheet(), encoding="utf-8")
+    app.add_js_file(script, loading_method="defer")
+    app.add_css_file("explorer.css")
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Connect the above to Sphinx."""
     app.connect("doctree-read", bring_to_life)
-    app.connect("builder-inited", write_assets)
     app.connect("html-page-context", load_assets)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

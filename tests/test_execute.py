@@ -86,7 +86,8 @@ def test_the_code_of_a_live_widget_is_not_stored_with_its_state(write, tmp_path)
     widgets = nbformat.read(path, as_version=4).metadata.widgets[execute.WIDGET_STATE]
     (canvas,) = (m.state for m in widgets.state.values() if m.model_name == "AnyModel")
     assert canvas.limit == 2
-    assert not {"_esm", "_css"} & set(canvas)
+    assert canvas._esm == execute.NOT_YET_RUN
+    assert canvas._css == ""
 
 
 def test_the_state_of_a_widget_that_is_gone_goes_too(write, tmp_path):

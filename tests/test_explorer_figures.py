@@ -74,7 +74,7 @@ def test_a_slider_moves_the_mean_and_another_the_width_without_a_kernel(box):
 
 @pytest.mark.parametrize(("figure", "function"), [(KLFigure, "renderKl"), (GapFigure, "renderGap")])
 def test_a_figure_brings_its_script_along(figure, function):
-    assert f"export default {{ render: {function} }};" in figure()._esm
+    assert f"export default{{render:{function}}};" in figure()._esm
 
 
 def test_the_page_knows_the_widgets_by_these_names():

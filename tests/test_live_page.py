@@ -46,11 +46,8 @@ def test_the_state_is_slimmed_to_what_a_page_needs():
 
 
 def test_a_widget_is_known_by_its_class_and_another_by_its_model():
-    assert live_page.unknown_models({"state": {"a": SLIDER, "b": CANVAS}}) == []
-    other = {"model_name": "AnyModel", "state": {"_anywidget_id": "some.where.Else"}}
-    text = {"model_name": "TextModel", "state": {}}
-    state = {"a": SLIDER, "b": other, "c": text}
-    assert live_page.unknown_models({"state": state}) == ["TextModel", "some.where.Else"]
+    expected = {"FloatSliderModel", "vae_helpers.explorer.latent.LatentCanvas"}
+    assert live_page.models_of({"state": {"a": SLIDER, "b": CANVAS}}) == expected
 
 
 def notebook(folder: Path, models: dict, shown: str | None) -> Path:
@@ -92,6 +89,9 @@ def test_a_page_holds_its_state_and_loads_the_script(page):
     assert script.has_attr("defer")
     assert script.get("type") is None, "browsers load no modules from file:// addresses"
     assert (page.parent / script["src"].split("?")[0]).is_file()
+    text = (page.parent / script["src"].split("?")[0]).read_text(encoding="utf-8")
+    assert "renderLatent" in text
+    assert "renderGap" not in text, "the code of a widget that the page does not hold"
     (sheet,) = soup.find_all("link", href=re.compile("explorer"))
     assert (page.parent / sheet["href"].split("?")[0]).is_file()
 
@@ -112,7 +112,10 @@ def test_a_page_without_a_widget_loads_nothing(tmp_path):
 @pytest.mark.parametrize(
     ("models", "said"),
     [
-        ({"model-0": {**SLIDER, "model_name": "TextModel"}}, ["book/page", "TextModel", "page.js"]),
+        (
+            {"model-0": {**SLIDER, "model_name": "TextModel"}},
+            ["book/page", "TextModel", "bundle.py"],
+        ),
         ({"model-1": SLIDER}, ["no state in the notebook", "make notebooks"]),
         ({}, ["no state in the notebook", "make notebooks"]),
     ],

@@ -3,6 +3,7 @@
 
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
+import { renderLatent } from "../../vae_helpers/explorer/latent.js";
 import { Model, readModels, renderModel, startPage } from "../../vae_helpers/explorer/page.js";
 import { fakeBrowser } from "./fake_dom.mjs";
 
@@ -33,7 +34,7 @@ function script(type, content) {
 function page(state, ...shown) {
   for (const id of shown) script(VIEW, JSON.stringify({ model_id: id }));
   script(STATE, typeof state === "string" ? state : JSON.stringify({ state }));
-  startPage(body);
+  startPage(body, { "vae_helpers.explorer.latent.LatentCanvas": renderLatent });
   return body;
 }
 
@@ -143,7 +144,7 @@ test("one damaged widget leaves the others alive", () => {
 });
 
 test("a page without widgets is left as it is", () => {
-  startPage(body);
+  startPage(body, {});
   assert.equal(body.childNodes.length, 0);
 });
 

@@ -3,22 +3,11 @@
 // and each view is drawn where it stands in the text.
 
 import { element, errorMessage, guarded, numberText } from "./dom.js";
-import { renderGap } from "./gap.js";
-import { renderKl } from "./kl.js";
-import { renderLatent } from "./latent.js";
-import { renderPad } from "./pad.js";
 
-// Our own widgets, by the names of their Python classes: one line a widget. A page with a model
-// that is neither here nor in MODELS fails the build (bundle.py reads the names).
-export const WIDGETS = {
-  "vae_helpers.explorer.densities.GapFigure": renderGap,
-  "vae_helpers.explorer.densities.KLFigure": renderKl,
-  "vae_helpers.explorer.latent.LatentCanvas": renderLatent,
-  "vae_helpers.explorer.pad.DigitPad": renderPad,
-};
-
-// The models of ipywidgets: how each is drawn, or null where there is nothing to see.
-export const MODELS = {
+// The models of ipywidgets: how each is drawn, or null where there is nothing to see. Our own widgets
+// join them by the names of their Python classes, in bundle.py; a page with any other model fails
+// the build.
+const MODELS = {
   VBoxModel: renderBox,
   HBoxModel: renderBox,
   FloatSliderModel: renderSlider,
@@ -100,7 +89,7 @@ function find(models, reference) {
 export function renderModel(model, el, models) {
   guarded(el, () => {
     if (!model) throw new Error("Its state is missing from the page. Build the page again.");
-    const render = WIDGETS[model.name] ?? MODELS[model.name];
+    const render = MODELS[model.name];
     if (!render) throw new Error(`The page has no widget ${model.name}. Build the page again.`);
     render({ model, el, models });
   });
@@ -146,8 +135,10 @@ function renderSlider({ model, el }) {
   show();
 }
 
-// Draw every widget of the document, each in the place where the build left a mark for it.
-export function startPage(doc) {
+// Draw every widget of the document, each in the place where the build left a mark for it. `widgets`
+// are the functions that draw our own.
+export function startPage(doc, widgets) {
+  Object.assign(MODELS, widgets);
   const stored = doc.querySelector(STATE);
   let models = new Map();
   let mistake = "";
