@@ -10,13 +10,13 @@
 
 import base64
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from bs4 import BeautifulSoup
-from chapter_page import Chapter, add_facts, chapters
-from lighter import lighten, point_to_webp
+from chapter_page import add_facts, chapters
+from lighter import lighten, link_one_sheet, point_to_webp
 from sphinx.application import Sphinx
 
 SEARCH_PAGE = "#search-results"
@@ -31,9 +31,7 @@ USED_BY = {
     "sphinx-design.min.css": "[class^='sd-'], [class*=' sd-']",
     "design-tabs.js": ".sd-tab-set",
     "clipboard.min.js": "div.highlight pre",
-    "copybutton.": "div.highlight pre",
-    "mystnb.": "div.cell",
-    "katex": ".katex",
+    "copybutton.js": "div.highlight pre",
     "searchtools.js": SEARCH_PAGE,
     "language_data.js": SEARCH_PAGE,
     "searchindex.js": SEARCH_PAGE,
@@ -61,13 +59,15 @@ def drop_what_is_not_used(soup: BeautifulSoup) -> None:
     for name, selector in USED_BY.items():
         if soup.select_one(selector):
             continue
-        for tag in soup.select("script, link[rel=stylesheet], link[rel=preload]"):
+        for tag in soup.select("script, link[rel=stylesheet]"):
             if name in f"{tag.get('src', '')}{tag.get('href', '')}{tag.string or ''}":
                 tag.decompose()
 
 
 def let_text_come_first(soup: BeautifulSoup) -> None:
-    """No script of a file holds up the text; they still run in their order."""
+    """No script of a file holds up the text, or is fetched before what the text needs."""
+    for link in soup.select("link[rel=preload][as=script]"):
+        link.decompose()
     for script in soup.select("script[src]"):
         script["defer"] = None
 
@@ -133,31 +133,45 @@ STEPS = (
 )
 
 
-def finished(html: str, document: str, book: Sequence[Chapter] = (), repository: str = "") -> str:
-    """The page of this document as it is stored."""
-    soup = BeautifulSoup(html, "html.parser")
-    if document.startswith("notebooks/"):
-        add_facts(soup, document.removeprefix("notebooks/"), book, repository)
-    for step in STEPS:
-        step(soup)
-    return str(soup)
+class Pages:
+    """The pages of a build, each finished when it is rendered."""
+
+    def __init__(self, app: Sphinx) -> None:
+        """Read what all pages need to know, and let no page reach the disk unfinished."""
+        welcome = Path(app.srcdir, "book", "welcome.md")
+        self.book = chapters(welcome.read_text(encoding="utf-8")) if welcome.exists() else []
+        self.repository = app.config.html_theme_options["repository_url"]
+        self.sheets: list[str] = []
+        self.render = app.builder.templates.render
+        app.builder.templates.render = self.render_and_finish
+
+    def render_and_finish(self, template: str, context: dict[str, Any]) -> str:
+        """Render a page or a part of one; a page is finished."""
+        text = self.render(template, context)
+        is_page = text.lstrip().lower().startswith("<!doctype html")
+        return self.finished(text, context["pagename"]) if is_page else text
+
+    def finished(self, html: str, document: str) -> str:
+        """The page of this document as it is stored."""
+        soup = BeautifulSoup(html, "html.parser")
+        if document.startswith("notebooks/"):
+            add_facts(soup, document.removeprefix("notebooks/"), self.book, self.repository)
+        self.sheets = link_one_sheet(soup)
+        for step in STEPS:
+            step(soup)
+        return str(soup)
 
 
-def finish_what_is_rendered(app: Sphinx) -> None:
-    """Let no page reach the disk unfinished."""
-    if app.builder.format != "html":
-        return
-    render = app.builder.templates.render
-    welcome = Path(app.srcdir, "book", "welcome.md")
-    book = chapters(welcome.read_text(encoding="utf-8")) if welcome.exists() else []
-    repository = app.config.html_theme_options["repository_url"]
+def begin(app: Sphinx) -> None:
+    """Finish pages as they come, and then the files that they load."""
+    if app.builder.format == "html":
+        pages = Pages(app)
 
-    def render_and_finish(template: str, context: dict[str, Any]) -> str:
-        text = render(template, context)
-        is_whole = text.lstrip().lower().startswith("<!doctype html")  # parts are rendered, too
-        return finished(text, context["pagename"], book, repository) if is_whole else text
+        def end(app: Sphinx, exception: Exception | None) -> None:
+            if not exception:
+                lighten(Path(app.outdir), pages.sheets)
 
-    app.builder.templates.render = render_and_finish
+        app.connect("build-finished", end)
 
 
 START = """<!DOCTYPE html>
@@ -181,7 +195,6 @@ def write_start(app: Sphinx, exception: Exception | None) -> None:
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Connect the above to Sphinx."""
-    app.connect("builder-inited", finish_what_is_rendered)
-    app.connect("build-finished", lighten)
+    app.connect("builder-inited", begin)
     app.connect("build-finished", write_start, priority=900)  # after Jupyter Book's
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": False}

@@ -100,14 +100,18 @@ def chromium() -> str:
     return found
 
 
+def arguments() -> list[str]:
+    """What a browser is started with; its sandbox does not start for root."""
+    is_root = hasattr(os, "geteuid") and os.geteuid() == 0
+    return [*ARGUMENTS, "--no-sandbox"] if is_root else ARGUMENTS
+
+
 @contextmanager
 def started() -> Iterator[Browser]:
     """A browser, closed at the end. Each thread that wants one starts its own."""
     program = chromium()
-    is_root = hasattr(os, "geteuid") and os.geteuid() == 0  # for whom the sandbox does not start
-    arguments = [*ARGUMENTS, "--no-sandbox"] if is_root else ARGUMENTS
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=arguments)
+        browser = playwright.chromium.launch(executable_path=program, args=arguments())
         yield browser
         browser.close()
 
