@@ -79,8 +79,8 @@ def add_facts(soup: BeautifulSoup, name: str, book: Sequence[Chapter], repositor
     facts = [f"About {minutes(article)} minutes"]
     if chapter and chapter.builds_on:
         facts.append(f"builds on {links(chapter.builds_on, book)}")
-    facts.append('<a href="#run-this-chapter">run this chapter</a>')
-    line = f'<p class="chapter-facts">{" · ".join(facts)}</p>'
+    run = '<span class="not-on-paper"> · <a href="#run-this-chapter">run this chapter</a></span>'
+    line = f'<p class="chapter-facts">{" · ".join(facts)}{run}</p>'
     article.h1.insert_after(BeautifulSoup(line, "html.parser"))
 
     clone = f'a clone of <a href="{repository}">the repository</a>' if repository else "a clone"

@@ -296,6 +296,7 @@ def test_paper_shows_the_solutions_and_nothing_to_click(served_site, open_tab):
     assert solutions.count()
     tab.evaluate("dispatchEvent(new Event('beforeprint'))")
     assert all(solution.is_visible() for solution in solutions.all())
+    assert tab.locator("h1").filter(visible=True).count() == 1
     for selector in (".bd-sidebar-primary", ".bd-header-article", ".prev-next-footer"):
         assert not tab.locator(selector).is_visible()
     tab.evaluate("dispatchEvent(new Event('afterprint'))")
