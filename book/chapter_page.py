@@ -68,7 +68,12 @@ def prose(tag: Tag) -> Iterator[str]:
     for child in tag.children:
         if isinstance(child, NavigableString):
             yield str(child)
-        elif child.name not in ("pre", "details") and "katex" not in child.get("class", ()):
+        elif child.name not in (
+            "pre",
+            "details",
+            "script",
+            "noscript",
+        ) and "katex" not in child.get("class", ()):
             yield from prose(child)
 
 
