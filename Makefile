@@ -5,13 +5,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help book test lab notebooks clean
+.PHONY: help book test lab notebooks bench clean
 
 help:
 	@echo 'make book              build the site into _build/html'
 	@echo 'make test              run every check there is'
 	@echo 'make lab               open the chapters in JupyterLab'
 	@echo 'make notebooks         re-execute all chapters in place; one: make notebooks CH=08'
+	@echo 'make bench             measure the built site: bytes of each page, Lighthouse'
 	@echo 'make clean             remove all that make made (.venv, _build, caches)'
 	@echo 'Another Python (3.11 or newer): make book PYTHON=python3.13'
 
@@ -30,8 +31,12 @@ lab: $(READY)
 notebooks: $(READY)
 	@$(BIN)/python book/execute.py $(CH)
 
+bench: book
+	@$(BIN)/python bench/pages.py
+
 clean:
-	rm -rf .venv _build data/mnist/MNIST *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv _build data/mnist/MNIST *.egg-info .pytest_cache .ruff_cache .hypothesis \
+		bench/node_modules
 	find book notebooks tests vae_helpers \( -name __pycache__ -o -name .ipynb_checkpoints \) \
 		-prune -exec rm -rf {} +
 

@@ -5,8 +5,8 @@
 - Repository, "suggest edit" and Binder buttons appear where the repository's address is known.
 - Scripts that the theme brings and the book does not use leave: Thebe, FontAwesome's JavaScript
   (its style sheet alone draws the icons).
-- The ledger of equations and the live widgets have modules of their own, `ledger_page.py` and
-  `live_page.py`.
+- The ledger of equations, the live widgets, and what is mended on every page have modules of
+  their own: `ledger_page.py`, `live_page.py`, `page.py`.
 """
 
 import os
@@ -136,6 +136,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.setup_extension("sphinxcontrib.katex")
     app.setup_extension("ledger_page")
     app.setup_extension("live_page")
+    app.setup_extension("page")
     app.add_html_math_renderer(
         "katex_at_build",
         (refusals_are_warnings(katex.html_visit_math), None),

@@ -8,9 +8,13 @@ import subprocess
 import sys
 import textwrap
 
+import browser as browsers
 import pytest
 import torch
+from browser import Log
+from built_site import Site, built
 from hypothesis import settings
+from playwright.sync_api import Browser, Page
 
 # The same examples on every machine and in every run, and no verdict that hangs on its speed.
 settings.register_profile("book", derandomize=True, deadline=None)
@@ -75,3 +79,49 @@ def printed(python):
 def gzipped():
     """The size of a text as a web host sends it, in bytes."""
     return lambda text: len(gzip.compress(text.encode(), mtime=0))
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory) -> Site:
+    """The book's pages, built once for all tests that look at them."""
+    return built(tmp_path_factory.mktemp("site"))
+
+
+@pytest.fixture(scope="session")
+def served_site(site):
+    """The address of the site on a web host that compresses, as static hosts do."""
+    with browsers.served(site.folder) as address:
+        yield address
+
+
+@pytest.fixture(params=["http", "file"])
+def address(request, site):
+    """The address of the site: on a web host, and on disk. A test that takes it runs twice."""
+    if request.param == "file":
+        return site.folder.as_uri()
+    return request.getfixturevalue("served_site")
+
+
+@pytest.fixture(scope="module")  # no longer: where it runs, asyncio cannot start another loop
+def browser() -> Browser:
+    """A real browser."""
+    with browsers.started() as browser:
+        yield browser
+
+
+@pytest.fixture
+def open_tab(browser):
+    """Open a tab in a fresh profile: `tab, log = open_tab(theme="dark", width=360)`."""
+    contexts = []
+
+    def open_one(*, theme: str = "light", width: int = 1280, **options: object) -> tuple[Page, Log]:
+        size = {"width": width, "height": 900}
+        context = browser.new_context(viewport=size, color_scheme=theme, **options)
+        contexts.append(context)
+        context.set_default_timeout(20_000)  # ms; a busy machine is slow
+        tab = context.new_page()
+        return tab, Log(tab)
+
+    yield open_one
+    for context in contexts:
+        context.close()

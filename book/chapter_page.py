@@ -1,0 +1,109 @@
+"""What stands around a chapter on its page: how long it takes, what it builds on, how to run it.
+
+What builds on what is said in one place, the table of `welcome.md`.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import ceil
+
+from bs4 import BeautifulSoup, NavigableString, Tag
+
+# A guess of how fast a book like this is read with care; it need only be right to a few minutes.
+WORDS_A_MINUTE = 180
+SECONDS_A_LINE_OF_CODE = 4
+SECONDS_AN_EQUATION = 20
+
+ROW = re.compile(
+    r"\| \[(?P<number>\d+) (?P<title>[^]]+)\]\(\.\./notebooks/(?P<name>\w+)\.ipynb\) "
+    r"\| (?P<question>[^|]+) \| (?P<builds_on>[\d, to–]+) \|"
+)
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A row of the table of chapters."""
+
+    number: int
+    title: str
+    name: str
+    question: str
+    builds_on: tuple[int, ...]
+
+
+def chapters(welcome: str) -> list[Chapter]:
+    """The table of chapters, from the Markdown of the welcome page."""
+    return [
+        Chapter(int(row["number"]), row["title"], row["name"], row["question"], numbers(row[5]))
+        for row in map(ROW.fullmatch, welcome.splitlines())
+        if row
+    ]
+
+
+def numbers(said: str) -> tuple[int, ...]:
+    """The numbers in "1, 4" or "4 to 9"; none in "–"."""
+    found: list[int] = []
+    for part in said.replace("–", "").split(","):
+        ends = [int(end) for end in part.split("to") if end.strip()]
+        found += range(ends[0], ends[-1] + 1) if ends else []
+    return tuple(found)
+
+
+def minutes(article: Tag) -> int:
+    """How long a reader takes for this article, in minutes; solutions are not counted."""
+    words = sum(len(text.split()) for text in prose(article))
+    lines = sum(
+        len(code.get_text().splitlines())
+        for code in article.select(".cell_input pre")
+        if not code.find_parent("details")
+    )
+    equations = len(article.select("div.math"))
+    seconds = SECONDS_A_LINE_OF_CODE * lines + SECONDS_AN_EQUATION * equations
+    return ceil(words / WORDS_A_MINUTE + seconds / 60)
+
+
+def prose(tag: Tag) -> Iterator[str]:
+    """The texts in this element, less code, formulas and what is folded away."""
+    for child in tag.children:
+        if isinstance(child, NavigableString):
+            yield str(child)
+        elif child.name not in ("pre", "details") and "katex" not in child.get("class", ()):
+            yield from prose(child)
+
+
+def add_facts(soup: BeautifulSoup, name: str, book: Sequence[Chapter], repository: str) -> None:
+    """Write the line below the title, and the section that ends the chapter."""
+    article = soup.select_one("article")
+    (chapter,) = [each for each in book if each.name == name] or [None]
+    facts = [f"About {minutes(article)} minutes"]
+    if chapter and chapter.builds_on:
+        facts.append(f"builds on {links(chapter.builds_on, book)}")
+    facts.append('<a href="#run-this-chapter">run this chapter</a>')
+    line = f'<p class="chapter-facts">{" · ".join(facts)}</p>'
+    article.h1.insert_after(BeautifulSoup(line, "html.parser"))
+
+    clone = f'a clone of <a href="{repository}">the repository</a>' if repository else "a clone"
+    section = f"""<section id="run-this-chapter" class="run-chapter">
+<h2>Run this chapter</h2>
+<p>In {clone}, <code>make lab</code> opens JupyterLab with all that the chapters need, and this one
+is <code>notebooks/{name}.ipynb</code>. Or download
+<a href="../_sources/notebooks/{name}.ipynb" download="{name}.ipynb">this notebook alone</a>; it
+needs the repository beside it. <a href="../book/welcome.html#run-it-yourself">More about
+running the book</a>.</p>
+</section>"""
+    article.section.append(BeautifulSoup(section, "html.parser"))
+
+
+def links(builds_on: Sequence[int], book: Sequence[Chapter]) -> str:
+    """The words for these chapters; three or more in a row become a range."""
+    pages = {chapter.number: chapter for chapter in book}
+    last = len(builds_on) - 1
+    is_range = last > 1 and builds_on[last] - builds_on[0] == last
+    shown = (builds_on[0], builds_on[last]) if is_range else builds_on
+    linked = [f'<a href="{pages[n].name}.html" title="{pages[n].title}">{n}</a>' for n in shown]
+    if is_range:
+        return f"chapters {linked[0]} to {linked[1]}"
+    if last == 0:
+        return f"chapter {linked[0]}"
+    return f"chapters {', '.join(linked[:-1])} and {linked[-1]}"

@@ -1,0 +1,290 @@
+"""Claims about every page in a real browser: usable by all, quiet, light, and from its own site."""
+
+import json
+import re
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib.resources import files
+from urllib.parse import unquote, urlsplit
+
+import browser
+import pytest
+from built_site import CHAPTERS
+from playwright.sync_api import Page
+
+THEMES = ("light", "dark")
+WIDTHS = (360, 1280)  # CSS pixels: a small phone, a laptop
+KILOBYTE = 1000
+
+AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
+AXE_OPTIONS = {
+    "runOnly": [*("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"), "best-practice"],
+    "resultTypes": ["violations"],
+    "preload": False,  # else it reads style sheets again, which pages from disk may not
+}
+# What takes axe longest is the contrast of each word of code and sign of a formula.
+CONTRAST = {"runOnly": ["color-contrast"], "resultTypes": ["violations"], "preload": False}
+BUT_CONTRAST = AXE_OPTIONS | {"rules": {"color-contrast": {"enabled": False}}}
+FINDINGS = """([where, options]) => axe.run(where, options).then(({ violations }) =>
+    violations.flatMap(({ id, nodes }) => nodes.map(({ target }) => `${id}: ${target}`)))"""
+UNFOLD = "document.querySelectorAll('details').forEach(each => { each.open = true; })"
+OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+
+
+def findings(tab: Page, *, code_and_formulas: bool = True) -> list[str]:
+    """What axe finds on the page as it stands, with or without the colours of code and formulas."""
+    if not tab.evaluate("'axe' in window"):
+        tab.evaluate(AXE)
+    if code_and_formulas:
+        return tab.evaluate(FINDINGS, [{"include": ["html"]}, AXE_OPTIONS])
+    found = tab.evaluate(FINDINGS, [{"include": ["html"]}, BUT_CONTRAST])
+    return found + tab.evaluate(FINDINGS, [{"exclude": ["pre", ".katex"]}, CONTRAST])
+
+
+@dataclass
+class Visit:
+    """What one visit to a page showed."""
+
+    complaints: list[str]
+    foreign: list[str]
+    asked: set[str]
+    findings: list[str]
+    overflow: int  # CSS pixels
+
+
+Visits = dict[tuple[str, str, int, str], Visit]
+
+
+def visit(host: str, disk: str, pages: list[str]) -> Visits:
+    """Visit these pages in one browser."""
+    visits = {}
+    with browser.started() as started:
+        for address, width, first, then in (
+            (host, 1280, "light", "dark"),
+            (host, 360, "dark", "light"),
+            (disk, 1280, "dark", None),
+            (disk, 360, "light", None),
+        ):
+            size = {"width": width, "height": 900}
+            context = started.new_context(viewport=size, reduced_motion="reduce")
+            tab = context.new_page()
+            log = browser.Log(tab)
+            for page in pages:
+                log.clear()
+                tab.emulate_media(color_scheme=first)
+                tab.goto(f"{address}/{page}")
+                overflow = tab.evaluate(OVERFLOW)
+                tab.evaluate(UNFOLD)
+                for theme in filter(None, (first, then)):
+                    tab.emulate_media(color_scheme=theme)
+                    browser.until(tab, f"document.documentElement.dataset.theme === '{theme}'")
+                    # Colours do not hang on the width.
+                    found = findings(tab, code_and_formulas=width > 360) if then else []
+                    overflow = max(overflow, tab.evaluate(OVERFLOW))
+                    visits[address[:4], theme, width, page] = Visit(
+                        log.complaints[:], log.foreign(address), set(log.requests), found, overflow
+                    )
+            context.close()
+    return visits
+
+
+@pytest.fixture(scope="module")
+def pages(site) -> list[str]:
+    """The addresses of all pages, within the site."""
+    return [path.relative_to(site.folder).as_posix() for path in site.pages]
+
+
+@pytest.fixture(scope="module")
+def visits(site, served_site, pages) -> Visits:
+    """A visit to every page in every way, shared among two browsers."""
+    browser.chromium()
+    pages = [page for page in pages if page != "index.html"]  # it sends on to another at once
+    disk = site.folder.as_uri()
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(visit, [served_site] * 2, [disk] * 2, [pages[::2], pages[1::2]])
+    return first | second
+
+
+def test_every_page_is_visited_in_both_themes_and_widths_and_on_disk(visits, pages):
+    assert len(visits) == (4 + 2) * (len(pages) - 1)
+    assert len(pages) >= len(CHAPTERS) + 4
+
+
+def test_axe_finds_nothing(visits):
+    assert {key: each.findings for key, each in visits.items() if each.findings} == {}
+
+
+def test_no_page_complains(visits):
+    assert {key: each.complaints for key, each in visits.items() if each.complaints} == {}
+
+
+def test_no_request_leaves_the_site(visits):
+    assert {key: each.foreign for key, each in visits.items() if each.foreign} == {}
+
+
+def test_no_page_is_wider_than_the_screen(visits):
+    assert {key: each.overflow for key, each in visits.items() if each.overflow > 0} == {}
+
+
+def weights(site, visits) -> dict[str, int]:
+    """The bytes that a first visit to each page transfers: the most over themes and widths."""
+    heaviest: dict[str, int] = {}
+    for (scheme, *_, page), each in visits.items():
+        if scheme == "http":
+            paths = {unquote(urlsplit(url).path) for url in each.asked if url.startswith("http")}
+            total = sum(len(browser.sent(site.folder / path.lstrip("/"))) for path in paths)
+            heaviest[page] = max(heaviest.get(page, 0), total)
+    return heaviest
+
+
+def test_no_page_transfers_more_than_its_allowance(site, visits, record_property):
+    heaviest = weights(site, visits)
+    record_property("bytes", json.dumps(heaviest))
+    for page, weight in heaviest.items():
+        has_widget = "widget-state+json" in (site.folder / page).read_text(encoding="utf-8")
+        is_plain_chapter = page.startswith("notebooks/") and not has_widget
+        assert weight <= (600 if is_plain_chapter else 1000) * KILOBYTE, page
+
+
+def test_the_start_page_leads_to_the_book_from_disk_too(address, open_tab):
+    tab, log = open_tab()
+    tab.goto(f"{address}/index.html")
+    tab.wait_for_url("**/book/welcome.html")
+    assert not log.complaints
+
+
+def test_next_leads_through_the_book(address, open_tab):
+    tab, log = open_tab()
+    tab.goto(f"{address}/book/welcome.html")
+    seen = [tab.url]
+    while tab.locator("a.right-next").count():
+        tab.locator("a.right-next").click()
+        tab.wait_for_url(lambda url: url not in seen)
+        seen.append(tab.url)
+    assert [f"{address}/notebooks/{name}.html" for name in CHAPTERS] == [
+        url for url in seen if "/notebooks/" in url
+    ]
+    assert len(seen) >= len(CHAPTERS) + 4
+    assert not log.complaints
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_search_finds_a_word_from_any_page(address, open_tab, width):
+    tab, log = open_tab(width=width)
+    tab.goto(f"{address}/notebooks/{CHAPTERS[0]}.html")
+    tab.keyboard.press("Control+k")
+    tab.keyboard.type("reparameterization")
+    tab.keyboard.press("Enter")
+    tab.wait_for_url("**/search.html?q=reparameterization*")
+    results = tab.locator("#search-results ul.search li a")
+    results.first.wait_for()
+    tab.get_by_text(re.compile(r"found \d+ page")).wait_for()
+    assert any("07_reparameterization" in link.get_attribute("href") for link in results.all())
+    tab.wait_for_load_state("networkidle")  # the extracts
+    assert not log.complaints
+    assert not log.foreign(address)
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_axe_finds_nothing_in_what_opens(served_site, open_tab, theme):
+    tab, _ = open_tab(theme=theme, reduced_motion="reduce")
+    tab.goto(f"{served_site}/notebooks/{CHAPTERS[0]}.html")
+    tab.get_by_role("button", name="Download this page").click()
+    assert findings(tab) == []
+    tab.keyboard.press("Escape")
+    tab.get_by_role("button", name="Search").first.click()
+    assert tab.locator("#pst-search-dialog").is_visible()
+    assert findings(tab) == []
+    tab.set_viewport_size({"width": 360, "height": 900})
+    tab.reload()
+    tab.get_by_role("button", name="Chapters").click()
+    assert tab.get_by_role("link", name="The ELBO").is_visible()
+    assert findings(tab) == []
+
+
+# The policy
+
+
+def test_every_page_has_a_policy_that_lets_nothing_foreign_in(site):
+    for page in site.pages.values():
+        policy = page.soup.select_one('head > meta[http-equiv="Content-Security-Policy"]')
+        rules = dict(rule.split(maxsplit=1) for rule in policy["content"].split("; "))
+        assert rules["default-src"] == "'none'"
+        assert rules["base-uri"] == "'none'"
+        assert "'unsafe-eval'" not in policy["content"]
+        assert "'unsafe-inline'" not in rules["script-src"]
+        words = {word for rule in rules.values() for word in rule.split()}
+        assert all(re.fullmatch(r"'[\w+/=-]+'|file:|data:", word) for word in words), words
+        assert policy.find_previous("script") is None, "a script before the policy is free"
+
+
+ADD = "document.body.append(Object.assign(document.createElement('{}'), {}))"
+FORBIDDEN = {
+    "eval": "eval('1')",
+    "a new function": "new Function('1')()",
+    "an inline handler": "document.body.setAttribute('onclick', 'x = 1'); document.body.click()",
+    "an inline script": ADD.format("script", "{ textContent: 'x = 1' }"),
+    "a foreign script": ADD.format("script", "{ src: 'https://example.org/a.js' }"),
+    "a foreign frame": ADD.format("iframe", "{ src: 'https://example.org/' }"),
+    "a foreign style": ADD.format("link", "{ rel: 'stylesheet', href: 'https://example.org/' }"),
+    "a foreign picture": "new Image().src = 'https://example.org/a.png'",
+    "a foreign answer": "fetch('https://example.org/').catch(() => {})",
+}
+ATTEMPT = """() => {{
+    window.held = [];
+    addEventListener("securitypolicyviolation", event => window.held.push(event.blockedURI));
+    setTimeout(() => {{ {} }});  // later: what the debugger runs at once may do more
+}}"""
+
+
+@pytest.mark.parametrize("attempt", FORBIDDEN)
+def test_the_policy_holds_back(address, open_tab, attempt):
+    tab, log = open_tab()
+    tab.goto(f"{address}/book/welcome.html")
+    assert not log.complaints
+    tab.evaluate(ATTEMPT.format(FORBIDDEN[attempt]))
+    browser.until(tab, "held.length === 1")
+    assert tab.evaluate("held[0]").startswith(("eval", "inline", "https://example.org"))
+    assert any("Content Security Policy" in each for each in log.complaints)
+
+
+# What the keyboard and the printer get
+
+
+def test_an_equation_that_scrolls_can_be_scrolled_by_keyboard(address, open_tab):
+    tab, _ = open_tab(width=360)
+    tab.goto(f"{address}/notebooks/04_elbo.html")
+    wide = tab.locator(".katex-display[tabindex='0']").first
+    wide.wait_for()
+    assert wide.get_attribute("role") == "group"
+    assert wide.get_attribute("aria-label")
+    wide.focus()
+    tab.keyboard.press("ArrowRight")
+    browser.until(tab, "document.activeElement.scrollLeft > 0")
+
+
+def test_code_in_an_opened_solution_can_be_scrolled_by_keyboard(served_site, open_tab):
+    tab, _ = open_tab(width=360)
+    tab.goto(f"{served_site}/notebooks/04_elbo.html")
+    solution = tab.locator("details", has=tab.locator("pre")).first
+    solution.locator("summary").focus()
+    tab.keyboard.press("Enter")
+    browser.until(
+        tab,
+        """[...document.querySelectorAll("details[open] pre")].some(code => code.tabIndex === 0
+            && code.scrollWidth > code.clientWidth)""",
+    )
+
+
+def test_paper_shows_the_solutions_and_nothing_to_click(served_site, open_tab):
+    tab, _ = open_tab()
+    tab.goto(f"{served_site}/notebooks/04_elbo.html")
+    tab.emulate_media(media="print")
+    solutions = tab.locator("details pre")
+    assert solutions.count()
+    tab.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert all(solution.is_visible() for solution in solutions.all())
+    for selector in (".bd-sidebar-primary", ".bd-header-article", ".prev-next-footer"):
+        assert not tab.locator(selector).is_visible()
+    tab.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert tab.locator("details[open]").count() == 0
