@@ -92,8 +92,9 @@ export function renderPad({ model, el }) {
   });
 }
 
+// No figure and figcaption: the book has its own look for those.
 function captioned(words, ...children) {
-  return element("figure", {}, element("figcaption", {}, words), ...children);
+  return element("div", {}, element("div", { class: "live-caption" }, words), ...children);
 }
 
 // The 784 greys, or undefined where the pad is blank.
