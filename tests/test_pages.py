@@ -5,6 +5,7 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.resources import files
+from statistics import median
 from urllib.parse import unquote, urlsplit
 
 import browser
@@ -248,7 +249,18 @@ def test_the_policy_holds_back(address, open_tab, attempt):
     assert any("Content Security Policy" in each for each in log.complaints)
 
 
-# What the keyboard and the printer get
+# What the eye, the keyboard and the printer get
+
+CHARACTERS_A_LINE = """[...document.querySelectorAll("article p")].map(paragraph => {
+    const lines = paragraph.offsetHeight / parseFloat(getComputedStyle(paragraph).lineHeight);
+    return lines > 2.5 ? paragraph.textContent.length / (lines - 0.5) : 0;
+}).filter(Boolean)"""
+
+
+def test_a_line_has_65_to_75_characters(served_site, open_tab):
+    tab, _ = open_tab()
+    tab.goto(f"{served_site}/book/welcome.html")
+    assert 65 <= median(tab.evaluate(CHARACTERS_A_LINE)) <= 75
 
 
 def test_an_equation_that_scrolls_can_be_scrolled_by_keyboard(address, open_tab):
@@ -284,6 +296,7 @@ def test_paper_shows_the_solutions_and_nothing_to_click(served_site, open_tab):
     assert solutions.count()
     tab.evaluate("dispatchEvent(new Event('beforeprint'))")
     assert all(solution.is_visible() for solution in solutions.all())
+    assert tab.locator("h1").filter(visible=True).count() == 1
     for selector in (".bd-sidebar-primary", ".bd-header-article", ".prev-next-footer"):
         assert not tab.locator(selector).is_visible()
     tab.evaluate("dispatchEvent(new Event('afterprint'))")
