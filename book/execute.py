@@ -4,7 +4,8 @@
     python book/execute.py 08 09    these
 
 A chapter runs in a fresh kernel in its own folder. What its witnesses saw (see `ledger.py`) is kept
-in the metadata of their cells, for the page "The ledger". The file is replaced in one step and only
+in the metadata of their cells, for the page "The ledger"; the state of live widgets is kept in the
+metadata of the notebook, for its page. The file is replaced in one step and only
 when a byte changed; on an error, on anything written to stderr, and on Ctrl-C it stays as it was.
 """
 
@@ -45,7 +46,10 @@ LANGUAGE_INFO = {  # as the kernel reports it, without the Python version of the
     "nbconvert_exporter": "python",
     "pygments_lexer": "ipython3",
 }
-WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"  # holds a random model id
+WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
+NOT_YET_RUN = (
+    'export default { render({ el }) { el.textContent = "Run this cell, and it moves."; } };'
+)
 WATCH = """exec(compile('''
 import sys
 sys.path.insert(0, {folder!r})
@@ -53,7 +57,7 @@ import witness
 sys.path.remove({folder!r})
 witness.install(get_ipython())
 ''', "<witness>", "exec"), {{"get_ipython": get_ipython}})"""
-TRACES_OF_A_RUN = ("execution", "ExecuteTime", "papermill", "widgets", "collapsed", "scrolled")
+TRACES_OF_A_RUN = ("execution", "ExecuteTime", "papermill", "collapsed", "scrolled")
 
 
 @cache
@@ -93,7 +97,7 @@ def select(names: list[str], folder: Path = NOTEBOOKS) -> list[Path]:
 
 
 def normalise(notebook: nbformat.NotebookNode) -> None:
-    """Remove what a run leaves behind that is not the author's: times, widget ids, versions."""
+    """Remove what a run leaves behind that is not the author's: times, random ids, versions."""
     for key in TRACES_OF_A_RUN:
         notebook.metadata.pop(key, None)
     notebook.metadata.kernelspec = KERNELSPEC
@@ -101,10 +105,22 @@ def normalise(notebook: nbformat.NotebookNode) -> None:
     for cell in notebook.cells:
         for key in TRACES_OF_A_RUN:
             cell.metadata.pop(key, None)
-        if cell.cell_type == "code":
-            for output in cell.outputs:
-                output.get("data", {}).pop(WIDGET_VIEW, None)
-            cell.outputs = [o for o in cell.outputs if "data" not in o or o.data]
+
+
+def tidy_widgets(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Name the stored widgets model-0, model-1, … and not at random, and store no code of theirs.
+
+    A page has the code in its script, and a kernel sends it: stored, it would only grow old. What
+    JupyterLab needs before the cell is run is one line.
+    """
+    stored = notebook.metadata.get("widgets", {}).get(WIDGET_STATE, {"state": {}})
+    for model in stored["state"].values():
+        if "_esm" in model["state"]:
+            model["state"] |= {"_esm": NOT_YET_RUN, "_css": ""}
+    text = nbformat.writes(notebook, version=4)
+    for index, identity in enumerate(stored["state"]):
+        text = text.replace(identity, f"model-{index}")
+    return nbformat.reads(text, as_version=4)
 
 
 def execute(path: Path) -> bytes:
@@ -114,6 +130,7 @@ def execute(path: Path) -> bytes:
         ChapterError: a cell raised or wrote to stderr, or the kernel died.
     """
     notebook = nbformat.read(path, as_version=4)
+    notebook.metadata.pop("widgets", None)
     for index, cell in enumerate(notebook.cells):
         cell.metadata.pop("witness", None)
         complaints = ledger.witnesses_of(cell.source)[1] if cell.cell_type == "code" else []
@@ -125,7 +142,7 @@ def execute(path: Path) -> bytes:
         kernel_name="python3",
         resources={"metadata": {"path": str(path.parent)}},
         record_timing=False,
-        store_widget_state=False,
+        store_widget_state=True,
         coalesce_streams=True,  # how prints were cut into messages depends on the machine's mood
         config=Config(KernelManager={"transport_encryption": "auto"}),  # else the kernel complains
     )
@@ -147,7 +164,7 @@ def execute(path: Path) -> bytes:
                 text = output.text.strip()
                 raise ChapterError(f"{_place(path, notebook, index)} wrote to stderr: {text}")
     normalise(notebook)
-    return (nbformat.writes(notebook, version=4) + "\n").encode()
+    return (nbformat.writes(tidy_widgets(notebook), version=4) + "\n").encode()
 
 
 def watch(client: NotebookClient) -> None:

@@ -5,8 +5,8 @@
 - Repository, "suggest edit" and Binder buttons appear where the repository's address is known.
 - Scripts that the theme brings and the book does not use leave: Thebe, FontAwesome's JavaScript
   (its style sheet alone draws the icons).
-- The ledger of equations has a module of its own, `ledger_page.py`, and so has what is mended on
-  every page, `page.py`.
+- The ledger of equations, the live widgets, and what is mended on every page have modules of
+  their own: `ledger_page.py`, `live_page.py`, `page.py`.
 """
 
 import os
@@ -135,6 +135,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Connect the above to Sphinx."""
     app.setup_extension("sphinxcontrib.katex")
     app.setup_extension("ledger_page")
+    app.setup_extension("live_page")
     app.setup_extension("page")
     app.add_html_math_renderer(
         "katex_at_build",

@@ -46,7 +46,6 @@ def test_what_a_run_leaves_behind_is_removed_and_what_the_author_wrote_is_kept(w
     path = write("01_a.ipynb", "print(2)")
     notebook = nbformat.read(path, as_version=4)
     ids = [cell.id for cell in notebook.cells]
-    notebook.metadata.widgets = {"state": {}}
     notebook.metadata.language_info = {"name": "python", "version": "3.9.1"}
     notebook.cells[1].metadata = {
         "tags": ["hide-input"],
@@ -65,12 +64,39 @@ def test_what_a_run_leaves_behind_is_removed_and_what_the_author_wrote_is_kept(w
     assert "version" not in after.metadata.language_info
 
 
-def test_a_widget_leaves_its_text_and_no_random_id(write, tmp_path):
+def test_a_widget_keeps_its_state_under_a_name_that_is_not_random(write, tmp_path):
     path = write("01_a.ipynb", "import ipywidgets\nipywidgets.FloatSlider(description='z')")
     assert execute.main([], tmp_path) == 0
+    first = path.read_bytes()
     (output,) = outputs(path)
-    assert list(output.data) == ["text/plain"]
     assert output.data["text/plain"] == "FloatSlider(value=0.0, description='z')"
+    identity = output.data["application/vnd.jupyter.widget-view+json"]["model_id"]
+    widgets = nbformat.read(path, as_version=4).metadata.widgets[execute.WIDGET_STATE]
+    assert list(widgets.state) == ["model-0", "model-1", "model-2"]
+    assert widgets.state[identity].state.description == "z"
+    assert widgets.state[identity].state.layout == "IPY_MODEL_model-0"
+    assert execute.main([], tmp_path) == 0
+    assert path.read_bytes() == first
+
+
+def test_the_code_of_a_live_widget_is_not_stored_with_its_state(write, tmp_path):
+    source = "from vae_helpers.explorer.latent import LatentCanvas\nLatentCanvas(limit=2)"
+    path = write("01_a.ipynb", source)
+    assert execute.main([], tmp_path) == 0
+    widgets = nbformat.read(path, as_version=4).metadata.widgets[execute.WIDGET_STATE]
+    (canvas,) = (m.state for m in widgets.state.values() if m.model_name == "AnyModel")
+    assert canvas.limit == 2
+    assert canvas._esm == execute.NOT_YET_RUN
+    assert canvas._css == ""
+
+
+def test_the_state_of_a_widget_that_is_gone_goes_too(write, tmp_path):
+    path = write("01_a.ipynb", "1 + 1")
+    notebook = nbformat.read(path, as_version=4)
+    notebook.metadata.widgets = {execute.WIDGET_STATE: {"state": {}}}
+    nbformat.write(notebook, path)
+    assert execute.main([], tmp_path) == 0
+    assert "widgets" not in nbformat.read(path, as_version=4).metadata
 
 
 def test_progress_bars_are_off(write, tmp_path):

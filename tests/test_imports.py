@@ -21,17 +21,26 @@ MAY_IMPORT = {
     "checkpoints": {"torch", "safetensors", "files", "networks"},
     "training": {"torch", "tqdm", "checkpoints", "networks", "objectives"},
     "plotting": {"numpy", "matplotlib", "matplotlib_inline", "IPython"},
-    "explorer": {"ipywidgets", "torch", "numpy", "matplotlib", "networks"},
+    "explorer": {"explorer.densities", "explorer.latent", "explorer.pad"},
+    "explorer.bundle": set(),
+    "explorer.live": {"anywidget", "ipywidgets", "torch", "traitlets", "networks"}
+    | {"explorer.bundle"},
+    "explorer.cloud": {"torch", "traitlets", "networks", "explorer.live"},
+    "explorer.densities": {"ipywidgets", "torch", "traitlets", "linear_gaussian", "explorer.live"},
+    "explorer.latent": {"ipywidgets", "torch", "traitlets", "networks"}
+    | {"explorer.cloud", "explorer.live"},
+    "explorer.pad": {"torch", "traitlets", "networks", "explorer.cloud", "explorer.live"},
 }
 STANDARD = {
     *("__future__", "collections", "dataclasses", "gzip", "hashlib", "importlib", "io"),
-    *("itertools", "json", "math", "os", "pathlib", "secrets", "tempfile", "typing"),
+    *("itertools", "json", "math", "os", "pathlib", "re", "secrets", "statistics"),
+    *("tempfile", "typing"),
     *("warnings", "zlib"),
 }
 
 
 def source(name: str) -> Path:
-    file = FOLDER / f"{name}.py"
+    file = FOLDER / f"{name.replace('.', '/')}.py"
     return file if file.exists() else FOLDER / name / "__init__.py"
 
 
@@ -43,7 +52,8 @@ def imported(path: Path) -> set[str]:
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             names.add(node.module)
-    return {name.removeprefix("vae_helpers.").split(".")[0] for name in names}
+    ours = {name.removeprefix("vae_helpers.") for name in names if name.startswith("vae_helpers.")}
+    return ours | {name.split(".")[0] for name in names} - {"vae_helpers"}
 
 
 @pytest.mark.parametrize("name", MAY_IMPORT)
@@ -54,7 +64,8 @@ def test_a_file_imports_only_what_the_arrows_allow(name):
 def test_every_file_has_its_arrows():
     files = {path.stem for path in FOLDER.glob("*.py")}
     folders = {path.parent.name for path in FOLDER.glob("*/__init__.py")}
-    assert files | folders == set(MAY_IMPORT)
+    inner = {f"{path.parent.name}.{path.stem}" for path in FOLDER.glob("*/[!_]*.py")}
+    assert files | folders | inner == set(MAY_IMPORT)
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +78,8 @@ def loaded(printed) -> dict[str, list]:
         import vae_helpers.objectives
         objectives = sorted(sys.modules)
 
-        import ipywidgets, matplotlib.pyplot, matplotlib_inline.backend_inline, numpy, torch
+        import anywidget, ipywidgets, numpy, torch
+        import matplotlib.pyplot, matplotlib_inline.backend_inline
         import safetensors.torch, tqdm.auto
 
         def state():

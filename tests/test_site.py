@@ -74,8 +74,12 @@ def pictures_without_words(site: Site) -> Iterator[str]:
 
 def dead_widgets(site: Site) -> Iterator[str]:
     for page in site.pages.values():
-        for script in page.soup.find_all("script", type=re.compile("vnd.jupyter.widget")):
-            yield f"{page}: {script['type']}, and nothing on the page that draws it"
+        marks = page.soup.find_all("script", type=re.compile("vnd.jupyter.widget"))
+        live = page.soup.find("script", src=re.compile(r"_static/explorer[\w-]*\.js"))
+        if marks and not live:
+            yield f"{page}: {marks[0]['type']}, and nothing on the page that draws it"
+        if live and not marks:
+            yield f"{page}: the widgets' script, and no widget"
         for output in page.soup.select(".cell_output .output"):
             if not output.get_text(strip=True) and not output.find(["img", "svg", "canvas"]):
                 yield f"{page}: an output that shows nothing"
@@ -196,6 +200,7 @@ BROKEN = {
         dead_widgets,
         '<script type="application/vnd.jupyter.widget-view+json">{}</script>',
     ),
+    "a script for no widget": (dead_widgets, '<script src="_static/explorer-kl.js?v=1"></script>'),
     "an empty output": (dead_widgets, '<div class="cell_output"><div class="output"></div></div>'),
     "a formula that failed": (untypeset_math, '<span class="katex-error">x</span>'),
     "a formula left as it was": (untypeset_math, '<span class="math">\\(x\\)</span>'),
