@@ -52,8 +52,8 @@ def link_one_sheet(soup: BeautifulSoup) -> list[str]:
     addresses = [link["href"] for link in links]
     version = hashlib.sha256(" ".join(addresses).encode()).hexdigest()[:8]
     root = addresses[0].partition("_static/")[0]
-    links[-1]["href"] = f"{root}_static/{ONE_SHEET}?v={version}"
-    for link in links[:-1]:
+    links[0]["href"] = f"{root}_static/{ONE_SHEET}?v={version}"
+    for link in links[1:]:
         link.decompose()
     return [address.partition("_static/")[2].partition("?")[0] for address in addresses]
 

@@ -182,6 +182,7 @@ def test_the_search_finds_a_word_from_any_page(address, open_tab, width):
     tab.get_by_text(re.compile(r"found \d+ page")).wait_for()
     assert any("07_reparameterization" in link.get_attribute("href") for link in results.all())
     tab.wait_for_load_state("networkidle")  # the extracts
+    assert findings(tab) == []
     assert not log.complaints
     assert not log.foreign(address)
 
@@ -201,6 +202,23 @@ def test_axe_finds_nothing_in_what_opens(served_site, open_tab, theme):
     tab.get_by_role("button", name="Chapters").click()
     assert tab.get_by_role("link", name="The ELBO").is_visible()
     assert findings(tab) == []
+
+
+def test_a_page_without_scripts_has_its_colours_and_no_dead_buttons(address, open_tab):
+    tab, log = open_tab(java_script_enabled=False)
+    tab.goto(f"{address}/notebooks/{CHAPTERS[0]}.html")
+    assert tab.locator("html").get_attribute("data-theme") == "light"
+    for name in ("Chapters", "Contents of this page", "Search", "Color mode"):
+        assert tab.get_by_role("button", name=name).filter(visible=True).count() == 0
+    assert not log.complaints
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_the_reader_s_theme_is_there_before_the_page_is(address, open_tab, theme):
+    tab, _ = open_tab(theme=theme)
+    tab.route("**/*.js*", lambda route: route.abort())
+    tab.goto(f"{address}/book/welcome.html")
+    assert tab.locator("html").get_attribute("data-theme") == theme
 
 
 # The policy
