@@ -7,23 +7,21 @@
   const boxes = ".katex-display, .bd-article pre, .cell_output > .output, .pst-scrollable-table-container";
 
   function reach() {
-    for (const box of document.querySelectorAll(boxes)) {
-      const scrolls = box.scrollWidth > box.clientWidth || box.scrollHeight > box.clientHeight;
-      const isEquation = box.matches(".katex-display");
-      if (scrolls) {
-        box.tabIndex = 0;
-        if (isEquation) {
-          box.setAttribute("role", "group");
-          box.setAttribute("aria-label", "Equation, scrolls sideways");
-        }
-      } else {
-        box.removeAttribute("tabindex");
-        if (isEquation) {
-          box.removeAttribute("role");
-          box.removeAttribute("aria-label");
-        }
+    const all = [...document.querySelectorAll(boxes)];
+    const scroll = all.map(
+      (box) => box.scrollWidth > box.clientWidth || box.scrollHeight > box.clientHeight,
+    ); // measured before anything changes: the page is laid out once
+    all.forEach((box, index) => {
+      const attributes = { tabindex: "0" };
+      if (box.matches(".katex-display")) {
+        attributes.role = "group";
+        attributes["aria-label"] = "Equation, scrolls sideways";
       }
-    }
+      for (const [name, value] of Object.entries(attributes)) {
+        if (scroll[index]) box.setAttribute(name, value);
+        else box.removeAttribute(name);
+      }
+    });
   }
 
   let soon;

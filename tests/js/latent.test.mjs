@@ -155,3 +155,11 @@ test("damaged weights show a message in place of the explorer", () => {
   explorer({ decoder: new DataView(new ArrayBuffer(3)) });
   assert.match(el.querySelector('p[role="alert"]').textContent, /cannot be drawn\. .*expected 24 bytes, found 3/);
 });
+
+test("a point that is missing or beyond all numbers shows a message too", () => {
+  for (const wrong of [{ z2: undefined }, { z1: null }, { z1: "0.5" }, { limit: 0 }, { units: "quantile", u1: 1, u2: 0.5 }]) {
+    el = document.createElement("div");
+    explorer(wrong);
+    assert.match(el.querySelector('p[role="alert"]').textContent, /Its point is damaged/);
+  }
+});

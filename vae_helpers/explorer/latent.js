@@ -44,6 +44,9 @@ export function renderLatent({ model, el }) {
     const cloud = readCloud(model, latents);
     const means = readMeans(model, latents);
     const point = latentPoint(model, latents);
+    if (!(limit > 0) || !point.read().every(Number.isFinite)) {
+      throw new Error(`Its point is damaged: found z = ${point.read()} within ±${limit}. Run the cell again.`);
+    }
 
     const canvas = digitCanvas(sizes.at(-1));
     const said = element("p", { class: "live-said", "aria-live": "polite" });
