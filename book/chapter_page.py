@@ -68,7 +68,12 @@ def prose(tag: Tag) -> Iterator[str]:
     for child in tag.children:
         if isinstance(child, NavigableString):
             yield str(child)
-        elif child.name not in ("pre", "details") and "katex" not in child.get("class", ()):
+        elif child.name not in (
+            "pre",
+            "details",
+            "script",
+            "noscript",
+        ) and "katex" not in child.get("class", ()):
             yield from prose(child)
 
 
@@ -79,8 +84,8 @@ def add_facts(soup: BeautifulSoup, name: str, book: Sequence[Chapter], repositor
     facts = [f"About {minutes(article)} minutes"]
     if chapter and chapter.builds_on:
         facts.append(f"builds on {links(chapter.builds_on, book)}")
-    facts.append('<a href="#run-this-chapter">run this chapter</a>')
-    line = f'<p class="chapter-facts">{" · ".join(facts)}</p>'
+    run = '<span class="not-on-paper"> · <a href="#run-this-chapter">run this chapter</a></span>'
+    line = f'<p class="chapter-facts">{" · ".join(facts)}{run}</p>'
     article.h1.insert_after(BeautifulSoup(line, "html.parser"))
 
     clone = f'a clone of <a href="{repository}">the repository</a>' if repository else "a clone"

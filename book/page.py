@@ -72,6 +72,26 @@ def let_text_come_first(soup: BeautifulSoup) -> None:
         script["defer"] = None
 
 
+# The theme's own leaves the page without colours until all scripts have run.
+CHOOSE_THEME = """
+    (() => {
+      const page = document.documentElement;
+      const mode = localStorage.getItem("mode") || "auto";
+      const isDark = mode === "dark" ||
+        (mode === "auto" && matchMedia("(prefers-color-scheme: dark)").matches);
+      page.dataset.mode = mode;
+      page.dataset.theme = isDark ? "dark" : "light";
+    })();
+  """
+
+
+def color_at_once(soup: BeautifulSoup) -> None:
+    """The theme is there before the first paint; where no scripts run, it is the light one."""
+    soup.html["data-theme"] = "light"
+    for script in soup.select("script[data-cfasync]"):
+        script.string = CHOOSE_THEME
+
+
 def name_regions(soup: BeautifulSoup) -> None:
     """The sidebar becomes a landmark, so that all of the page lies in one."""
     for sidebar in soup.select("#pst-primary-sidebar"):  # a div: the theme's script looks for one
@@ -85,6 +105,7 @@ def name_controls(soup: BeautifulSoup) -> None:
     for selector, name in names.items():
         for button in soup.select(selector):
             button["aria-label"] = button["title"] = name
+            button["class"].append("pst-js-only")  # without scripts it would do nothing
     for icon in soup.select("i[class*=fa-], span[class*=fa-]"):
         icon["aria-hidden"] = "true"
     for button in soup.select("button[onclick='window.print()']"):
@@ -126,6 +147,7 @@ STEPS = (
     point_to_webp,
     drop_what_is_not_used,
     let_text_come_first,
+    color_at_once,
     name_regions,
     name_controls,
     tell_lists_and_tables,

@@ -1,4 +1,4 @@
-"""Train the weights that chapters 10 and 11 load: data/vae.safetensors, in about a minute.
+"""Train the weights that chapters 9 to 13 load: data/vae.safetensors, in about a minute.
 
 The recipe is that of chapter 9: 784-64-32-(4+4), 50 epochs of Adam, batches of 200, seed 0.
 Another processor ends a few tenths of a nat away, and then the numbers printed in those

@@ -82,6 +82,12 @@ def test_the_page_knows_the_widgets_by_these_names():
     assert names <= page_models()
 
 
+def test_an_explorer_prints_in_a_line():
+    assert repr(KLExplorer(0.5, 2.0)) == "KLExplorer(mu=0.5, sigma=2)"
+    box = GapExplorer(*camera(), mu=0.9, sigma=0.7)
+    assert repr(box) == "GapExplorer(mu=0.9, sigma=0.7)"
+
+
 # KLExplorer
 
 

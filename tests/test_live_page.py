@@ -9,8 +9,9 @@ import live_page
 import nbformat
 import pytest
 from bs4 import BeautifulSoup
+from built_site import build
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
-from test_site import book_of_one_page, build
+from test_site import book_of_one_page
 
 SLIDER = {
     "model_name": "FloatSliderModel",

@@ -5,6 +5,7 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.resources import files
+from statistics import median
 from urllib.parse import unquote, urlsplit
 
 import browser
@@ -181,6 +182,7 @@ def test_the_search_finds_a_word_from_any_page(address, open_tab, width):
     tab.get_by_text(re.compile(r"found \d+ page")).wait_for()
     assert any("07_reparameterization" in link.get_attribute("href") for link in results.all())
     tab.wait_for_load_state("networkidle")  # the extracts
+    assert findings(tab) == []
     assert not log.complaints
     assert not log.foreign(address)
 
@@ -200,6 +202,23 @@ def test_axe_finds_nothing_in_what_opens(served_site, open_tab, theme):
     tab.get_by_role("button", name="Chapters").click()
     assert tab.get_by_role("link", name="The ELBO").is_visible()
     assert findings(tab) == []
+
+
+def test_a_page_without_scripts_has_its_colours_and_no_dead_buttons(address, open_tab):
+    tab, log = open_tab(java_script_enabled=False)
+    tab.goto(f"{address}/notebooks/{CHAPTERS[0]}.html")
+    assert tab.locator("html").get_attribute("data-theme") == "light"
+    for name in ("Chapters", "Contents of this page", "Search", "Color mode"):
+        assert tab.get_by_role("button", name=name).filter(visible=True).count() == 0
+    assert not log.complaints
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_the_reader_s_theme_is_there_before_the_page_is(address, open_tab, theme):
+    tab, _ = open_tab(theme=theme)
+    tab.route("**/*.js*", lambda route: route.abort())
+    tab.goto(f"{address}/book/welcome.html")
+    assert tab.locator("html").get_attribute("data-theme") == theme
 
 
 # The policy
@@ -248,7 +267,18 @@ def test_the_policy_holds_back(address, open_tab, attempt):
     assert any("Content Security Policy" in each for each in log.complaints)
 
 
-# What the keyboard and the printer get
+# What the eye, the keyboard and the printer get
+
+CHARACTERS_A_LINE = """[...document.querySelectorAll("article p")].map(paragraph => {
+    const lines = paragraph.offsetHeight / parseFloat(getComputedStyle(paragraph).lineHeight);
+    return lines > 2.5 ? paragraph.textContent.length / (lines - 0.5) : 0;
+}).filter(Boolean)"""
+
+
+def test_a_line_has_65_to_75_characters(served_site, open_tab):
+    tab, _ = open_tab()
+    tab.goto(f"{served_site}/book/welcome.html")
+    assert 65 <= median(tab.evaluate(CHARACTERS_A_LINE)) <= 75
 
 
 def test_an_equation_that_scrolls_can_be_scrolled_by_keyboard(address, open_tab):
@@ -284,6 +314,7 @@ def test_paper_shows_the_solutions_and_nothing_to_click(served_site, open_tab):
     assert solutions.count()
     tab.evaluate("dispatchEvent(new Event('beforeprint'))")
     assert all(solution.is_visible() for solution in solutions.all())
+    assert tab.locator("h1").filter(visible=True).count() == 1
     for selector in (".bd-sidebar-primary", ".bd-header-article", ".prev-next-footer"):
         assert not tab.locator(selector).is_visible()
     tab.evaluate("dispatchEvent(new Event('afterprint'))")

@@ -14,6 +14,22 @@ from vae_helpers.explorer.live import LiveWidget, float_slider
 from vae_helpers.linear_gaussian import LinearGaussian
 
 
+class _QExplorer(ipywidgets.VBox):
+    """Sliders for mean and width of a Gaussian q, tied in the browser to the figure below them."""
+
+    def __init__(
+        self, mu: ipywidgets.FloatSlider, sigma: ipywidgets.FloatSlider, figure: LiveWidget
+    ) -> None:
+        super().__init__([mu, sigma, figure])
+        self.figure = figure
+        ipywidgets.jslink((mu, "value"), (figure, "mu"))
+        ipywidgets.jslink((sigma, "value"), (figure, "sigma"))
+
+    def __repr__(self) -> str:
+        """Return the class and q alone."""
+        return f"{type(self).__name__}(mu={self.figure.mu:g}, sigma={self.figure.sigma:g})"
+
+
 class KLFigure(LiveWidget):
     """The densities of q = N(μ, σ²) and of the prior, and the integrand of their divergence."""
 
@@ -23,7 +39,7 @@ class KLFigure(LiveWidget):
     sigma = traitlets.Float().tag(sync=True)
 
 
-class KLExplorer(ipywidgets.VBox):
+class KLExplorer(_QExplorer):
     r"""Sliders for q = N(μ, σ²), and its divergence from the prior N(0, 1) as an area.
 
     KL(q ‖ p) = ∫ q(z) log(q(z) / p(z)) dz = ½ (μ² + σ² − 1 − log σ²), in nats.
@@ -43,12 +59,11 @@ class KLExplorer(ipywidgets.VBox):
     def __init__(self, mu: float = 1.0, sigma: float = 0.5) -> None:
         _check_range("mu", mu, -3.0, 3.0)
         _check_range("sigma", sigma, 0.1, 3.0)
-        self.figure = KLFigure(mu=mu, sigma=sigma)
-        sliders = [
+        super().__init__(
             float_slider("μ", value=mu, low=-3.0, high=3.0, step=0.05),
             float_slider("σ", value=sigma, low=0.1, high=3.0, step=0.05),
-        ]
-        super().__init__(_linked(sliders, self.figure))
+            KLFigure(mu=mu, sigma=sigma),
+        )
 
 
 class GapFigure(LiveWidget):
@@ -64,7 +79,7 @@ class GapFigure(LiveWidget):
     x = traitlets.List(traitlets.Float()).tag(sync=True)
 
 
-class GapExplorer(ipywidgets.VBox):
+class GapExplorer(_QExplorer):
     r"""Sliders for q = N(μ, σ²), and the gap that it leaves between the ELBO and log p(x).
 
     log p(x) = ELBO + KL(q ‖ p(z|x)), each of the three computed from its own formula, in nats.
@@ -114,7 +129,7 @@ class GapExplorer(ipywidgets.VBox):
         sigma = round(2 * width, digits) if sigma is None else sigma
         _check_range("mu", mu, -reach, reach)
         _check_range("sigma", sigma, low, high)
-        self.figure = GapFigure(
+        figure = GapFigure(
             mu=mu,
             sigma=sigma,
             w=model.W[:, 0].tolist(),
@@ -122,12 +137,12 @@ class GapExplorer(ipywidgets.VBox):
             sigma2=model.sigma2,
             x=x.tolist(),
         )
-        step = 0.1 * unit
-        sliders = [
+        step = 10.0**-digits
+        super().__init__(
             float_slider("μ", value=mu, low=-reach, high=reach, step=step, digits=digits),
             float_slider("σ", value=sigma, low=low, high=high, step=step, digits=digits),
-        ]
-        super().__init__(_linked(sliders, self.figure))
+            figure,
+        )
 
 
 def _check_range(name: str, value: float, low: float, high: float) -> None:
@@ -136,12 +151,3 @@ def _check_range(name: str, value: float, low: float, high: float) -> None:
             f"{name} must lie in [{low:g}, {high:g}], where its slider runs; found {value}. "
             "Start the slider within it."
         )
-
-
-def _linked(
-    sliders: list[ipywidgets.FloatSlider], figure: LiveWidget
-) -> list[ipywidgets.DOMWidget]:
-    """Tie mean and width in the browser, and return what the box holds, from top to bottom."""
-    for slider, name in zip(sliders, ["mu", "sigma"], strict=True):
-        ipywidgets.jslink((slider, "value"), (figure, name))
-    return [*sliders, figure]
