@@ -44,6 +44,10 @@ export function renderLatent({ model, el }) {
     const cloud = readCloud(model, latents);
     const means = readMeans(model, latents);
     const point = latentPoint(model, latents);
+    const start = point.read();
+    if (!start.every(Number.isFinite)) {
+      throw new Error(`Its point is damaged: expected ${latents} numbers, found ${start}. Run the cell again.`);
+    }
 
     const canvas = digitCanvas(sizes.at(-1));
     const said = element("p", { class: "live-said", "aria-live": "polite" });
