@@ -2,9 +2,11 @@
 answers as torch would."""
 
 import base64
+import copy
 import json
 import math
 import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,12 +14,11 @@ import pytest
 import torch
 from browser import Log, served, until
 from built_site import ROOT, Site
-from live_page import STATE
+from live_page import STATE, VIEW
 from live_widgets import GREYS, TWO_FRAMES, check_digit, numbers, rounded_vae
 from playwright.sync_api import Locator, Page
 
 from vae_helpers.data import load_mnist
-from vae_helpers.explorer import bundle
 from vae_helpers.explorer.cloud import encode_means
 from vae_helpers.linear_gaussian import LinearGaussian
 from vae_helpers.networks import VAE
@@ -139,22 +140,9 @@ class Explorer:
 
     def drag(self, latent: int, goal: float) -> None:
         """Take a slider with the mouse and pull it to a value; on the way the digit moves."""
-        slider, mouse = self.slider(latent), self.tab.mouse
-        slider.scroll_into_view_if_needed()
-        box = slider.bounding_box()
-        before = self.point()
-        start, end = (
-            box["x"] + THUMB / 2 + (box["width"] - THUMB) * (0.5 + value / (2 * LIMIT))
-            for value in (before[latent], goal)
-        )
-        y = box["y"] + box["height"] / 2
-        mouse.move(start, y)
-        mouse.down()
-        mouse.move((start + end) / 2, y, steps=3)
-        halfway = (before[latent] + goal) / 2
-        assert self.point()[latent] == pytest.approx(halfway, abs=0.03)  # a pixel is 0.01
-        mouse.move(end, y, steps=3)
-        mouse.up()
+        start = self.point()[latent]
+        for value in pulled(self.tab, self.slider(latent), start, goal):
+            assert self.point()[latent] == pytest.approx(value, abs=0.03)  # a pixel is 0.01
 
     def press(self, button: str) -> None:
         """Press a button from the keyboard."""
@@ -163,6 +151,24 @@ class Explorer:
     def said(self) -> str:
         """What a screen reader was last told."""
         return self.tab.locator(".live-said").inner_text()
+
+
+def pulled(tab: Page, slider: Locator, start: float, goal: float) -> Iterator[float]:
+    """Take a slider with the mouse and pull it; yield where it should be, half way and there."""
+    slider.scroll_into_view_if_needed()
+    low, high = (float(slider.get_attribute(name)) for name in ("min", "max"))
+    box = slider.bounding_box()
+
+    def place(value: float) -> tuple[float, float]:
+        across = THUMB / 2 + (box["width"] - THUMB) * (value - low) / (high - low)
+        return box["x"] + across, box["y"] + box["height"] / 2
+
+    tab.mouse.move(*place(start))
+    tab.mouse.down()
+    for value in ((start + goal) / 2, goal):
+        tab.mouse.move(*place(value), steps=3)
+        yield value
+    tab.mouse.up()
 
 
 def test_a_slider_dragged_with_the_mouse_moves_its_latent_alone_and_the_digit_follows(
@@ -555,4 +561,387 @@ def test_a_finger_draws_on_the_pad(open_pad):
     Finger(pad.tab).swipe(*stroke)
     assert 20 < pad.image().sum() < 120
     assert pad.tab.evaluate("scrollY") == before, "the page scrolls under the finger"
+    assert log.complaints == []
+
+
+# The figures of one latent variable
+
+FIGURE = """async () => {{
+    await ({frames})();
+    const rows = document.querySelectorAll(".live-numbers tr");
+    return {{
+        sliders: Array.from(document.querySelectorAll(".live-slider input"), each =>
+            [each.value, each.getAttribute("aria-valuetext"), each.nextSibling.textContent]),
+        label: document.querySelector("svg.live-figure").getAttribute("aria-label"),
+        result: document.querySelector(".live-result").textContent,
+        rows: Object.fromEntries(Array.from(rows, ({{ children }}) =>
+            [children[0].textContent, children[2].textContent])),
+    }};
+}}"""
+FOUR_DIGITS = 0.00005 + 1e-9
+
+
+@dataclass
+class Figure:
+    """A figure with sliders for q = N(μ, σ²)."""
+
+    tab: Page
+
+    def read(self) -> tuple[torch.Tensor, torch.Tensor, dict[str, float], str]:
+        """μ and σ, ``(1, 1)``, the numbers of the table, and the line above it."""
+        now = self.tab.evaluate(FIGURE.format(frames=TWO_FRAMES))
+        for value, spoken, shown in now["sliders"]:
+            assert spoken == shown
+            assert numbers(shown) == pytest.approx([float(value)], abs=1e-9)
+        mu, sigma = (torch.tensor([[float(value)]]).double() for value, *_ in now["sliders"])
+        assert numbers(now["label"])[:2] == pytest.approx([mu.item(), sigma.item()], abs=0.005)
+        rows = {name: numbers(text)[0] for name, text in now["rows"].items()}
+        return mu, sigma, rows, now["result"].replace("−", "-")
+
+    def moves(self) -> Iterator[None]:
+        """Move both sliders by keys, and one with the mouse."""
+        for name, keys in [
+            ("μ", ["ArrowLeft", "ArrowLeft", "PageDown"]),
+            ("σ", ["ArrowRight", "PageUp", "PageUp"]),
+            ("μ", ["End"]),
+            ("σ", ["Home"]),
+        ]:
+            slider = self.tab.get_by_role("slider", name=name, exact=True)
+            slider.focus()
+            before = slider.input_value()
+            for key in keys:
+                self.tab.keyboard.press(key)
+            assert slider.input_value() != before
+            yield
+        slider = self.tab.get_by_role("slider", name="μ", exact=True)
+        for value in pulled(self.tab, slider, 3.0, -2.0):
+            assert float(slider.input_value()) == pytest.approx(value, abs=0.04)  # steps of 0.05
+            yield
+
+
+def test_the_divergence_on_the_page_is_its_closed_form_and_an_area(address, open_chapter):
+    tab, log = open_chapter(KL, at=address)
+    figure = Figure(tab)
+    seen = []
+    for _ in figure.moves():
+        mu, sigma, rows, result = figure.read()
+        expected = kl_divergence(mu, 2 * sigma.log()).item()
+        assert result == f"KL(q ‖ p) = ½ (μ² + σ² - 1 - log σ²) = {rows['Sum']:.4f} nats"
+        assert rows["Sum"] == pytest.approx(expected, abs=FOUR_DIGITS)
+        assert rows["Area"] == pytest.approx(expected, abs=2 * FOUR_DIGITS)  # by trapezoids
+        seen.append(rows["Sum"])
+    assert len(set(seen)) == len(seen) == 6
+    assert log.complaints == []
+    assert log.foreign(address) == []
+
+
+def test_elbo_and_gap_on_the_page_are_the_models_and_add_up_to_log_p(address, open_chapter, site):
+    tab, log = open_chapter(ELBO, at=address)
+    state = widget(site, ELBO, "GapFigure")
+    w, b, x = (torch.tensor(state[name]).double() for name in ("w", "b", "x"))
+    model = LinearGaussian(w[:, None], b, state["sigma2"])
+    log_p = model.log_marginal(x[None]).item()
+    figure = Figure(tab)
+    seen = []
+    for _ in figure.moves():
+        mu, sigma, rows, result = figure.read()
+        elbo, gap = (part(x[None], mu, sigma**2).item() for part in (model.elbo, model.gap))
+        assert rows["ELBO"] == pytest.approx(elbo, abs=FOUR_DIGITS)
+        assert rows["KL(q ‖ p(z | x))"] == pytest.approx(gap, abs=FOUR_DIGITS)
+        assert rows["ELBO + gap"] == rows["log p(x)"] == pytest.approx(log_p, abs=FOUR_DIGITS)
+        assert numbers(result) == [rows["ELBO"], rows["KL(q ‖ p(z | x))"], rows["ELBO + gap"]]
+        seen.append(rows["ELBO"])
+    assert len(set(seen)) == len(seen) == 6
+    tab.get_by_role("button", name="Set q to the posterior").press("Enter")
+    now = tab.evaluate(FIGURE.format(frames=TWO_FRAMES))
+    assert now["rows"]["KL(q ‖ p(z | x))"] == "0.0000"
+    assert now["rows"]["ELBO"] == now["rows"]["log p(x)"]
+    mean, covariance = model.posterior(x[None])
+    shown = [numbers(text)[0] for _, text, _ in now["sliders"]]
+    assert shown == pytest.approx([mean.item(), covariance.sqrt().item()], abs=SHOWN_DIGITS)
+    assert log.complaints == []
+    assert log.foreign(address) == []
+
+
+# The mathematics, in this browser
+
+PARITY = """async ([address, vae, z, x]) => {
+    const { decode, encode, readLayers } = await import(`${address}/network.js`);
+    const layers = name => {
+        const bytes = Uint8Array.from(atob(vae[name]), letter => letter.charCodeAt(0));
+        return readLayers(new DataView(bytes.buffer), vae[`${name}_sizes`]);
+    };
+    const rows = (text, width) => {
+        const bytes = Uint8Array.from(atob(text), letter => letter.charCodeAt(0));
+        const all = new Float64Array(bytes.buffer);
+        return Array.from({ length: all.length / width }, (_, i) =>
+            all.subarray(i * width, (i + 1) * width));
+    };
+    const sent = numbers => {
+        const bytes = new Uint8Array(Float64Array.from(numbers).buffer);
+        let text = "";
+        for (let i = 0; i < bytes.length; i += 8192) {
+            text += String.fromCharCode(...bytes.subarray(i, i + 8192));
+        }
+        return btoa(text);
+    };
+    const [decoder, encoder] = [layers("decoder"), layers("encoder")];
+    return [
+        sent(rows(z, 4).flatMap(each => [...decode(decoder, each)])),
+        sent(rows(x, 784).flatMap(each => {
+            const { mu, logvar } = encode(encoder, each);
+            return [...mu, ...logvar];
+        })),
+    ];
+}"""
+
+
+def test_the_browser_decodes_and_encodes_with_the_pages_weights_as_torch_does(
+    open_tab, site, vae, digits, record_property
+):
+    state = widget(site, DRAW, "DigitPad")
+    held = {name: base64.b64encode(state[name]).decode() for name in ("decoder", "encoder")}
+    held |= {name: state[name] for name in ("decoder_sizes", "encoder_sizes")}
+    z = torch.randn(1000, 4, generator=torch.Generator().manual_seed(1))
+    x = digits[0][-200:]
+    tab, _ = open_tab()
+    # The book's own module: the page's script keeps its functions to itself.
+    with served(ROOT / "vae_helpers" / "explorer") as address:
+        tab.goto(f"{address}/network.js")
+        sent = [base64.b64encode(each.double().numpy().tobytes()).decode() for each in (z, x)]
+        found = tab.evaluate(PARITY, [address, held, *sent])
+    single = copy.deepcopy(vae).float()
+    with torch.no_grad():
+        expected = [single.decode(z), torch.cat(single.encode(x), 1)]
+    # The figures that the book promises, with room for the order of torch's sums in 32 bits.
+    for name, text, right, most in zip(
+        ("decode", "encode"), found, expected, (1e-5, 1e-4), strict=True
+    ):
+        values = np.frombuffer(base64.b64decode(text)).reshape(right.shape)
+        error = np.abs(values - right.numpy()).max()
+        print(f"{name} differs from torch by {error:.1e}")
+        record_property(name, f"{error:.1e}")
+        assert error <= most
+
+
+# Without scripts
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_without_scripts_a_static_figure_stands_before_each_widget_and_a_line_in_its_place(
+    open_chapter, chapter
+):
+    tab, _ = open_chapter(chapter, java_script_enabled=False)
+    views = tab.locator(f'.cell_output:has(script[type="{VIEW}"])')
+    assert views.count() == 1
+    assert views.inner_text().strip() == (
+        "This figure moves where the browser runs scripts. "
+        "The printed figures beside it say the same."
+    )
+    assert views.locator(".live-off").is_visible()
+    figure = tab.locator(f'xpath=//script[@type="{VIEW}"]/preceding::figure[1]')
+    assert figure.locator("figcaption").is_visible()
+    figure.scroll_into_view_if_needed()
+    picture = figure.locator("img")
+    assert picture.is_visible()
+    assert picture.evaluate("image => image.complete && image.naturalWidth") > 100
+    assert tab.locator("article img").evaluate_all("all => all.every(each => each.alt)")
+    # Neither parts of a widget, nor places for one that stay empty.
+    assert tab.locator(".live, .live-error, article canvas").count() == 0
+    for output in tab.locator("article .cell_output").all():
+        if output.is_visible():  # else it is folded away, with the solution that it belongs to
+            assert output.inner_text().strip() or output.locator("img").count()
+
+
+# A damaged state
+
+Models = dict[str, dict]
+
+
+def model(models: Models, name: str) -> dict:
+    """The first model of this class or this name."""
+    return next(
+        each
+        for each in models.values()
+        if name in (each["model_name"], each["state"].get("_anywidget_id", "").rpartition(".")[2])
+    )
+
+
+def rewrite(name: str, buffer: str, change: Callable[[bytes], bytes]) -> Callable[[Models], None]:
+    """A change to bytes that a widget holds."""
+
+    def changed(models: Models) -> None:
+        (held,) = (b for b in model(models, name)["buffers"] if b["path"] == [buffer])
+        held["data"] = base64.b64encode(change(base64.b64decode(held["data"]))).decode()
+
+    return changed
+
+
+def update(name: str, **values: object) -> Callable[[Models], None]:
+    """A change to values that a widget holds."""
+    return lambda models: model(models, name)["state"].update(values)
+
+
+def drop(name: str) -> Callable[[Models], None]:
+    """The loss of a widget's model."""
+
+    def dropped(models: Models) -> None:
+        lost = model(models, name)
+        models.pop(next(identity for identity, each in models.items() if each is lost))
+
+    return dropped
+
+
+def rename(name: str) -> Callable[[Models], None]:
+    """A model of a kind that no page knows."""
+    return lambda models: model(models, name).update(model_name="CompassModel")
+
+
+DAMAGES = {
+    "half of the weights": (
+        GENERATION,
+        rewrite("LatentCanvas", "decoder", lambda content: content[: len(content) // 2]),
+        r"numbers are damaged: expected \d+ bytes, found \d+\.",
+    ),
+    "weights that are not finite": (
+        GENERATION,
+        rewrite("LatentCanvas", "decoder", lambda content: b"\xff" * len(content)),
+        "numbers are damaged: found one that is not finite",
+    ),
+    "no layers": (GENERATION, update("LatentCanvas", sizes=None), "layers are damaged"),
+    "a cloud cut short": (
+        GENERATION,
+        rewrite("LatentCanvas", "cloud", lambda content: content[:-1]),
+        "cloud is damaged: expected 6000 bytes, found 5999",
+    ),
+    "a point that is no number": (
+        GENERATION,
+        update("FloatSliderModel", value="west"),
+        "point is damaged",
+    ),
+    "an unknown slider": (GENERATION, rename("FloatSliderModel"), "no widget CompassModel"),
+    "an unknown widget": (
+        GENERATION,
+        update("LatentCanvas", _anywidget_id="compass"),
+        "no widget compass",
+    ),
+    "a lost slider": (GENERATION, drop("FloatSliderModel"), "missing from the page"),
+    "a lost widget": (GENERATION, drop("VBoxModel"), "missing from the page"),
+    "half of the encoder": (
+        DRAW,
+        rewrite("DigitPad", "encoder", lambda content: content[: len(content) // 2]),
+        "numbers are damaged",
+    ),
+    "a negative variance": (DRAW, update("DigitPad", sigma2=-1), "σ² is damaged"),
+    "a vector that is too long": (ELBO, update("GapFigure", w=[1.5, 2]), "model is damaged"),
+    "a slider that is no number": (KL, update("FloatSliderModel", value="west"), "q is damaged"),
+}
+
+
+def open_edited(open_tab, site: Site, address: str, chapter: str, edit: Callable[[str], str]):
+    """Open a copy of a chapter in which the state's text is edited."""
+    html = site.chapter(chapter).path.read_text(encoding="utf-8")
+    opening = f'<script type="{STATE}">'
+    head, _, rest = html.partition(opening)
+    state, _, tail = rest.partition("</script>")
+    assert head
+    assert tail
+    edited = f"{head}{opening}{edit(state)}</script>{tail}"
+    tab, log = open_tab()
+    tab.route(
+        f"**/{chapter}.html",
+        lambda route: route.fulfill(body=edited, content_type="text/html; charset=utf-8"),
+    )
+    tab.goto(f"{address}/notebooks/{chapter}.html")
+    return tab, log
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_page_whose_state_is_damaged_says_so_where_the_widget_would_be(
+    open_tab, site, served_site, damage
+):
+    chapter, change, words = DAMAGES[damage]
+
+    def edit(text: str) -> str:
+        held = json.loads(text)
+        change(held["state"])
+        return json.dumps(held)
+
+    tab, log = open_edited(open_tab, site, served_site, chapter, edit)
+    alert = tab.locator(".cell_output [role=alert]").first
+    alert.wait_for()
+    assert re.search(words, alert.inner_text())
+    assert log.complaints == []
+
+
+@pytest.mark.parametrize("text", ["", '{"state": {', "{}", "null"])
+def test_a_page_whose_state_cannot_be_read_says_so_where_the_widget_would_be(
+    open_tab, site, served_site, text
+):
+    tab, log = open_edited(open_tab, site, served_site, GENERATION, lambda _: text)
+    alert = tab.locator(".cell_output [role=alert]")
+    alert.wait_for()
+    assert alert.inner_text().startswith("The figures' state is damaged. ")
+    assert log.complaints == []
+
+
+# Bytes and time
+
+
+def live_parts(site: Site, chapter: str) -> dict[str, str]:
+    """State, script and style sheet of a page's widgets."""
+    page = site.chapter(chapter)
+    parts = {"state": page.soup.find("script", type=STATE).string}
+    for tag, link in (("script", "src"), ("link", "href")):
+        (part,) = page.soup.find_all(tag, {link: re.compile("explorer")})
+        path = page.path.parent / part[link].split("?")[0]
+        parts[tag] = path.read_text(encoding="utf-8")
+    return parts
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_the_code_of_a_page_is_small(site, gzipped, chapter):
+    parts = live_parts(site, chapter)
+    assert gzipped(parts["script"]) + gzipped(parts["link"]) <= 15_000
+
+
+@pytest.mark.parametrize(("chapter", "most"), [(GENERATION, 120_000), (DRAW, 225_000)])
+def test_the_live_parts_of_a_page_are_small(site, gzipped, record_property, chapter, most):
+    sizes = {name: gzipped(text) for name, text in live_parts(site, chapter).items()}
+    print(f"{chapter}: {sizes}")
+    record_property("bytes", json.dumps(sizes))
+    assert sum(sizes.values()) <= most
+
+
+TIMES = """async () => {
+    const [slider, canvas] = [".live-slider input", "canvas.live-digit"].map(
+        selector => document.querySelector(selector));
+    const [waits, works] = [[], []];
+    for (let step = 0; step < 60; step += 1) {
+        const drawn = new Promise(done => {
+            const observer = new MutationObserver(() => {
+                observer.disconnect();
+                done(performance.now());
+            });
+            observer.observe(canvas, { attributes: true, attributeFilter: ["aria-label"] });
+        });
+        slider.value = step / 20;
+        window.frameTimes.length = 0;
+        const start = performance.now();
+        slider.dispatchEvent(new Event("input"));
+        waits.push(await drawn - start);
+        await new Promise(done => setTimeout(done));
+        works.push(Math.max(...window.frameTimes));
+    }
+    const median = values => values.sort((a, b) => a - b)[values.length / 2];
+    return { wait: median(waits), work: median(works) };
+}"""
+
+
+def test_how_long_a_slider_takes_to_show_is_measured(open_chapter, record_property):
+    tab, log = open_chapter(GENERATION)
+    times = tab.evaluate(TIMES)
+    print(f"slider to digit {times['wait']:.1f} ms, of it decode and draw {times['work']:.2f} ms")
+    record_property("milliseconds", json.dumps(times))
+    # No verdict that hangs on the machine's speed.
     assert log.complaints == []
