@@ -29,6 +29,14 @@ BUT_CONTRAST = AXE_OPTIONS | {"rules": {"color-contrast": {"enabled": False}}}
 FINDINGS = """([where, options]) => axe.run(where, options).then(({ violations }) =>
     violations.flatMap(({ id, nodes }) => nodes.map(({ target }) => `${id}: ${target}`)))"""
 UNFOLD = "document.querySelectorAll('details').forEach(each => { each.open = true; })"
+# Texts of live figures under 11 px as they are seen, and what can be pressed but is under 24 px.
+TOO_SMALL = """() => {
+    const texts = [...document.querySelectorAll(".live-figure text")].filter((text) =>
+        parseFloat(getComputedStyle(text).fontSize) * text.getScreenCTM().a < 11);
+    const pressed = [...document.querySelectorAll(":is(.live button, .live select, .live input)")]
+        .filter((each) => Math.min(each.offsetWidth, each.offsetHeight) < 24);
+    return [...texts, ...pressed].map((each) => `${each.tagName} ${each.textContent}`);
+}"""
 OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
@@ -51,6 +59,7 @@ class Visit:
     asked: set[str]
     findings: list[str]
     overflow: int  # CSS pixels
+    too_small: list[str]
 
 
 Visits = dict[tuple[str, str, int, str], Visit]
@@ -83,7 +92,12 @@ def visit(host: str, disk: str, pages: list[str]) -> Visits:
                     found = findings(tab, code_and_formulas=width > 360) if then else []
                     overflow = max(overflow, tab.evaluate(OVERFLOW))
                     visits[address[:4], theme, width, page] = Visit(
-                        log.complaints[:], log.foreign(address), set(log.requests), found, overflow
+                        log.complaints[:],
+                        log.foreign(address),
+                        set(log.requests),
+                        found,
+                        overflow,
+                        tab.evaluate(TOO_SMALL),
                     )
             context.close()
     return visits
@@ -125,6 +139,10 @@ def test_no_request_leaves_the_site(visits):
 
 def test_no_page_is_wider_than_the_screen(visits):
     assert {key: each.overflow for key, each in visits.items() if each.overflow > 0} == {}
+
+
+def test_live_figures_are_legible_and_what_can_be_pressed_is_large_enough(visits):
+    assert {key: each.too_small for key, each in visits.items() if each.too_small} == {}
 
 
 def weights(site, visits) -> dict[str, int]:
