@@ -3,9 +3,11 @@ answers as torch would."""
 
 import base64
 import copy
+import io
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -16,10 +18,11 @@ from browser import Log, served, until
 from built_site import ROOT, Site
 from live_page import STATE, VIEW
 from live_widgets import GREYS, TWO_FRAMES, check_digit, numbers, rounded_vae
+from PIL import Image
 from playwright.sync_api import Locator, Page
 
 from vae_helpers.data import load_mnist
-from vae_helpers.explorer.cloud import encode_means
+from vae_helpers.explorer.cloud import MOST_POINTS, encode_means
 from vae_helpers.linear_gaussian import LinearGaussian
 from vae_helpers.networks import VAE
 from vae_helpers.objectives import gaussian_log_likelihood, kl_divergence
@@ -366,6 +369,38 @@ def test_the_point_of_the_map_moves_with_the_arrow_keys(on_the_map):
         assert on_the_map.point() == z
         said = mark.get_attribute("aria-valuetext").replace("−", "-")
         assert said == f"z₃ = {z[2]:.2f}, z₁ = {z[0]:.2f}"
+
+
+def test_the_cloud_on_the_map_is_where_the_encoder_puts_test_digits(on_the_map, vae, digits):
+    images, labels = (each[:MOST_POINTS] for each in digits)
+    mu = encode_means(vae, images.double(), labels)
+    png = on_the_map.tab.locator(".live-plane canvas").evaluate("each => each.toDataURL()")
+    picture = np.array(Image.open(io.BytesIO(base64.b64decode(png.partition(",")[2]))))
+    size = len(picture)
+    x, y = ((0.5 + side * mu[:, latent] / (2 * LIMIT)) * size for side, latent in ((1, 2), (-1, 0)))
+    places = torch.stack([x, y], 1)  # z₃ across, z₁ up
+    inside = ((places > 20) & (places < size - 20)).all(1)
+    # Each class stands there as digits first; the others are squares of six pixels.
+    nth = torch.stack([(labels[: k + 1] == labels[k]).sum() for k in range(len(labels))])
+    apart = torch.cdist(places, places).fill_diagonal_(size).min(1).values > 6
+    squares = inside & (nth > 9)
+    ink = picture[y[squares].long(), x[squares].long()]
+    assert len(ink) > 1000
+    assert (ink[:, 3] > 128).all()
+    # A square that touches no other has the colour of its digit, and no other digit's.
+    colours = {digit: Counter() for digit in range(10)}
+    for k in (squares & apart).nonzero().flatten().tolist():
+        colours[labels[k].item()][tuple(picture[int(y[k]), int(x[k])])] += 1
+    (common, counts) = zip(*(each.most_common(1)[0] for each in colours.values()), strict=True)
+    assert len(set(common)) == 10
+    assert sum(counts) > 0.8 * sum(each.total() for each in colours.values())  # some lie on a line
+    # Nothing is drawn elsewhere but the circles of 1, 2 and 3 standard deviations.
+    elsewhere = picture[:, :, 3] > 0
+    for column, row in places.int().tolist():
+        elsewhere[max(0, row - 20) : row + 20, max(0, column - 20) : column + 20] = False
+    rows, columns = np.nonzero(elsewhere)
+    radius = np.hypot(rows + 0.5 - size / 2, columns + 0.5 - size / 2) / (size / (2 * LIMIT))
+    assert np.abs(radius - radius.round()).max() < 0.03
 
 
 def test_a_finger_taps_the_map_and_drags_the_point_but_scrolls_elsewhere(open_chapter, vae):
