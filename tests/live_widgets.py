@@ -16,7 +16,11 @@ WEIGHTS = Path(__file__).resolve().parents[1] / "data" / "vae.safetensors"
 GREYS = """canvas => {
     const copy = new OffscreenCanvas(28, 28).getContext("2d", { willReadFrequently: true });
     copy.drawImage(canvas, 0, 0);
-    return Array.from(copy.getImageData(0, 0, 28, 28).data).filter((_, i) => i % 4 === 0);
+    const { data } = copy.getImageData(0, 0, 28, 28);
+    return Array.from({ length: 784 }, (_, i) => {
+        const [red, green, blue, opacity] = data.subarray(4 * i);
+        return red === green && red === blue && opacity === 255 ? red : NaN;
+    });
 }"""
 TWO_FRAMES = (
     """() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"""
@@ -51,5 +55,5 @@ def check_digit(vae: VAE, z: list[float], levels: Tensor) -> None:
     """Claim that these grey levels are the digit that torch decodes at z."""
     with torch.no_grad():
         x_mean = vae.decode(torch.tensor([z], dtype=torch.double))[0]
-    # One level, because halves may be rounded the other way.
+    # One level, because halves may be rounded the other way. False for what is no grey, a NaN.
     assert (levels - (255 * (1 - x_mean)).round()).abs().max() <= 1

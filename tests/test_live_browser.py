@@ -576,6 +576,16 @@ def test_a_test_digit_is_seen_by_the_encoder_as_it_is_in_mnist(open_pad, digits)
     assert log.complaints == []
 
 
+def test_a_stroke_after_a_test_digit_starts_on_clean_paper(open_pad):
+    pad, _ = open_pad()
+    pad.draw(SEVEN)
+    seven = pad.image()
+    pad.tab.get_by_role("button", name="Test digit 8").click()
+    assert not torch.equal(pad.image(), seven)
+    pad.draw(SEVEN)
+    assert torch.equal(pad.image(), seven)
+
+
 def test_a_new_sample_moves_z_and_leaves_q(open_pad):
     pad, log = open_pad()
     pad.draw(SEVEN)
@@ -589,13 +599,18 @@ def test_a_new_sample_moves_z_and_leaves_q(open_pad):
     assert log.complaints == []
 
 
-def test_a_finger_draws_on_the_pad(open_pad):
+def test_a_finger_draws_on_the_pad_and_scrolls_beside_it(open_pad):
     pad, log = open_pad(width=360, has_touch=True, is_mobile=True)
     stroke = pad.places([(0.3 + 0.1 * math.cos(t), 0.2 + 0.1 * t) for t in range(7)])
     before = pad.tab.evaluate("scrollY")
     Finger(pad.tab).swipe(*stroke)
     assert 20 < pad.image().sum() < 120
     assert pad.tab.evaluate("scrollY") == before, "the page scrolls under the finger"
+    drawing = pad.image()
+    below, above = pad.places([(0.5, 1.5), (0.5, 0.5)])
+    Finger(pad.tab).swipe(below, ((below[0] + above[0]) / 2, (below[1] + above[1]) / 2), above)
+    until(pad.tab, f"scrollY > {before}")
+    assert torch.equal(pad.image(), drawing)
     assert log.complaints == []
 
 
@@ -866,6 +881,23 @@ DAMAGES = {
         DRAW,
         rewrite("DigitPad", "encoder", lambda content: content[: len(content) // 2]),
         "numbers are damaged",
+    ),
+    "a mean too few": (
+        GENERATION,
+        update("LatentCanvas", mean_labels="012345678"),
+        r"numbers are damaged: expected \d+ bytes, found \d+\.",
+    ),
+    "another width": (GENERATION, update("LatentCanvas", sizes=[5, 32, 64, 784]), "damaged"),
+    "an image too small": (
+        DRAW,
+        update("DigitPad", image=[1]),
+        "image is damaged: expected 784 greys, found 1",
+    ),
+    "no noise": (DRAW, update("DigitPad", epsilon=[]), "noise is damaged: expected 4 numbers"),
+    "two test digits of ten": (
+        DRAW,
+        update("DigitPad", digit_labels="01"),
+        "test digits is damaged: expected 784 bytes each",
     ),
     "a negative variance": (DRAW, update("DigitPad", sigma2=-1), "σ² is damaged"),
     "a vector that is too long": (ELBO, update("GapFigure", w=[1.5, 2]), "model is damaged"),
