@@ -22,7 +22,7 @@ VIEW = "application/vnd.jupyter.widget-view+json"
 OPENING = f'<script type="{VIEW}">'
 WITHOUT_SCRIPTS = (
     '<noscript><p class="live-off">This figure moves where the browser runs scripts. '
-    "The printed figures beside it say the same.</p></noscript>"
+    "A printed figure above shows one state of it.</p></noscript>"
 )
 
 

@@ -786,7 +786,7 @@ def test_without_scripts_a_static_figure_stands_before_each_widget_and_a_line_in
     assert views.count() == 1
     assert views.inner_text().strip() == (
         "This figure moves where the browser runs scripts. "
-        "The printed figures beside it say the same."
+        "A printed figure above shows one state of it."
     )
     assert views.locator(".live-off").is_visible()
     figure = tab.locator(f'xpath=//script[@type="{VIEW}"]/preceding::figure[1]')

@@ -1,7 +1,7 @@
 // A drawing becomes 28 × 28 pixels as MNIST's digits did: the box around the ink is scaled to
 // 20 × 20 with its aspect kept, each pixel the average of the area it covers, and placed so that
-// the ink's centre of mass falls on pixel (14, 14). All 10,000 test images lie like this: their
-// centre of mass is at most half a pixel from (14, 14), and the longer side of the box is 20.
+// the ink's centre of mass falls on pixel (14, 14). All 10,000 test images have
+// their centre of mass at most half a pixel from (14, 14); in all but three the longer side is 20.
 
 const FIELD = 28;
 const BOX = 20;

@@ -29,6 +29,7 @@ export function passThrough({ encoder, decoder, sigma2 }, image, epsilon) {
     x,
     mu,
     sigma,
+    sigma2,
     z,
     xMean,
     sse: summedSquaredError(x, xMean),
@@ -69,7 +70,7 @@ export function renderPad({ model, el }) {
     );
     const paper = makePaper(model);
     const drawing = element("div", {}, captioned("Draw a digit here", paper.canvas), imageButtons(model));
-    const results = element("div", {}, pair);
+    const results = element("div", { class: "live-results" }, pair);
     const latentsPart = captioned("q(z|x), and the sample z from it");
     const pad = element("div", { class: "live-pad" }, drawing, results, latentsPart);
     if (map) pad.append(captioned("The mean of q(z|x), ± 2σ, among encoded test digits", map.el));
@@ -79,6 +80,7 @@ export function renderPad({ model, el }) {
       const image = readImage(model);
       paper.show();
       pad.classList.toggle("live-blank", !image);
+      again.disabled = !image;
       if (!image) {
         for (const canvas of [seen, decoded]) drawDigit(canvas, new Uint8Array(PIXELS), "Blank");
         return drawPass(width, latents);
@@ -109,7 +111,7 @@ export function readImage(model) {
 // anything else, `show` puts it on the paper, and the pen then starts on a clean one.
 function makePaper(model) {
   const size = { width: PAPER, height: PAPER };
-  const role = { role: "img", "aria-label": "Pad to draw a digit on" };
+  const role = { role: "img", "aria-label": "Pad to draw a digit on, with a pointer" };
   const canvas = element("canvas", { class: "live-paper", ...size, ...role });
   const context = canvas.getContext("2d", { willReadFrequently: true });
   let written; // the image of the pen's ink; none where the paper shows another
@@ -232,10 +234,14 @@ function drawPass(width, latents, pass) {
   };
 }
 
-function passRows({ sse, logLikelihood, kl, elbo: bound }) {
+function passRows({ sse, sigma2, logLikelihood, kl, elbo: bound }) {
+  const scale = 1 / (2 * sigma2);
+  const constant = logLikelihood + scale * sse;
+  const factor = scale === 1 ? "" : `${numberText(scale)} `;
+  const sign = constant < 0 ? "−" : "+";
   return [
     ["SSE", "squared error at z", sse],
-    ["log p(x|z)", "likelihood at z", logLikelihood],
+    ["log p(x|z)", `−${factor}SSE ${sign} ${numberText(Math.abs(constant))}`, logLikelihood],
     ["KL(q ‖ p)", "q and the prior", kl],
     ["ELBO", "log p(x|z) − KL", bound, true],
   ];
