@@ -27,13 +27,18 @@ TWO_FRAMES = (
 )
 
 
-def rounded_vae() -> VAE:
-    """The shipped VAE as a page has it.
+def in_16_bits(vae: VAE) -> VAE:
+    """The VAE as a page has it.
 
     A page holds the weights in 16 bits, each rounded to 11 binary digits: that moves a grey by
     less than one level, but not by nothing. JavaScript counts with them in 64 bits, so torch does.
     """
-    return copy.deepcopy(load_vae(WEIGHTS)).half().double()
+    return copy.deepcopy(vae).half().double()
+
+
+def rounded_vae() -> VAE:
+    """The shipped VAE as a page has it."""
+    return in_16_bits(load_vae(WEIGHTS))
 
 
 def drawn(tab: Page) -> None:

@@ -10,18 +10,21 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 import pytest
 import torch
 from browser import Log, served, until
 from built_site import ROOT, Site
+from ipywidgets.embed import embed_data
 from live_page import STATE, VIEW
-from live_widgets import GREYS, TWO_FRAMES, check_digit, numbers, rounded_vae
+from live_widgets import GREYS, TWO_FRAMES, check_digit, in_16_bits, numbers, rounded_vae
 from PIL import Image
 from playwright.sync_api import Locator, Page
 
 from vae_helpers.data import load_mnist
+from vae_helpers.explorer import LatentExplorer, bundle
 from vae_helpers.explorer.cloud import MOST_POINTS, encode_means
 from vae_helpers.linear_gaussian import LinearGaussian
 from vae_helpers.networks import VAE
@@ -417,6 +420,60 @@ def test_a_finger_taps_the_map_and_drags_the_point_but_scrolls_elsewhere(open_ch
     hand.swipe(on_screen(tab, -2.5, -2.0), on_screen(tab, -2.5, 0), on_screen(tab, -2.5, 2.0))
     until(tab, f"scrollY > {before}")
     assert explorer.point() == here
+
+
+# The explorer: other models and other units
+
+PAGE = """<!doctype html><meta charset="utf-8"><title>Explorer</title><body>
+<script type="{view_type}">{view}</script><script type="{state_type}">{state}</script>
+<style>{style}</style><script>{script}</script>"""
+
+
+@pytest.mark.parametrize(("latents", "units"), [(1, "sd"), (1, "quantile"), (16, "quantile")])
+def test_sliders_of_any_vae_in_sd_or_quantiles_decode_as_torch_does(
+    open_tab, tmp_path, latents, units
+):
+    torch.manual_seed(0)
+    vae = VAE(latent_dim=latents, hidden=(8,))
+    explorer = LatentExplorer(vae, units=units)
+    data = embed_data(views=[explorer], drop_defaults=False)
+    texts = [json.dumps(data[name]) for name in ("view_specs", "manager_state")]
+    (tmp_path / "page.html").write_text(
+        PAGE.format(
+            view_type=VIEW,
+            view=texts[0].strip("[]"),
+            state_type=STATE,
+            state=texts[1].replace("<", r"\u003c"),
+            style=bundle.style_sheet(),
+            script=bundle.page_script(),
+        ),
+        encoding="utf-8",
+    )
+    tab, log = open_tab()
+    tab.add_init_script(RECORD)
+    tab.goto((tmp_path / "page.html").as_uri())
+    assert len(tab.locator(".live-slider").all()) == latents
+    assert tab.locator(".live-plane").count() == (latents > 1)
+    vae = in_16_bits(vae)
+    for keys in ("Home", "End", "PageDown"), ("PageUp", "ArrowRight"):
+        for latent, slider in enumerate(tab.locator(".live-slider input").all()):
+            for key in keys[: 1 + latent % 2]:
+                slider.press(key)
+        shown = [float(s.input_value()) for s in tab.locator(".live-slider input").all()]
+        assert any(shown[latent] != shown[0] for latent in range(latents)) == (latents > 1)
+        z = shown if units == "sd" else [NormalDist().inv_cdf(u) for u in shown]
+        tab.evaluate(TWO_FRAMES)
+        canvas = tab.locator("canvas.live-digit")
+        assert numbers(canvas.get_attribute("aria-label")) == pytest.approx(z, abs=SHOWN_DIGITS)
+        check_digit(vae, z, torch.tensor(canvas.evaluate(GREYS)))
+    tab.get_by_role("button", name="Random draw").click()
+    texts = tab.locator(".live-slider output").all_inner_texts()
+    limit = explorer.limit
+    z = [min(max(value, -limit), limit) for value in normals(tab, latents)]
+    expected = z if units == "sd" else [NormalDist().cdf(value) for value in z]
+    digits = 0.01 if units == "sd" else 0.001
+    assert [float(text.replace("−", "-")) for text in texts] == pytest.approx(expected, abs=digits)
+    assert log.complaints == []
 
 
 # The pad
