@@ -23,7 +23,8 @@ book: $(READY)
 test: $(READY)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest tests --ignore tests/test_ledger.py
+	@$(BIN)/python -m pytest notebooks tests/test_ledger.py -n 2 --dist loadscope
 
 lab: $(READY)
 	@$(BIN)/jupyter lab notebooks
