@@ -141,6 +141,7 @@ def architecture(vae: VAE) -> dict[str, object]:
         "hidden": list(vae.hidden),
         "pixels": vae.pixels,
         "sigma2": vae.sigma2,
+        "activation": vae.activation,
     }
 
 

@@ -93,6 +93,33 @@ def load_mnist(
     return images, dataset.targets.to(device=device, dtype=torch.int64)
 
 
+def binarize(images: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+    """Draw black and white images: each pixel is ink with its grey value as probability.
+
+    Drawn anew each time an image is seen this is *dynamic* binarization; drawn once and kept
+    it is *fixed*. Results of the two are not comparable.
+
+    Args:
+        images: grey images, ``(N, D)``, in [0, 1].
+        generator: source of the draws; None takes torch's global one.
+
+    Returns:
+        Images of the same shape and type, each pixel 0 or 1.
+
+    Raises:
+        ValueError: a value lies outside [0, 1], or is not a number.
+
+    Source: Salakhutdinov & Murray 2008; Burda et al. 2016, section 5.
+    """
+    low, high = (bound.item() for bound in torch.aminmax(images))
+    if not (low >= 0 and high <= 1):  # false for NaN as well
+        raise ValueError(
+            f"images must have finite values in [0, 1]; found values from {low} to {high}. "
+            "Rescale them, for bytes with x.float() / 255."
+        )
+    return torch.bernoulli(images, generator=generator)
+
+
 def _ensure_unpacked(file: _IdxFile, root: Path, raw: Path) -> bool:
     """Leave a verified raw file, from the archive if need be; False where there is neither."""
     target, archive = raw / file.name, root / f"{file.name}.gz"

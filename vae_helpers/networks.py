@@ -20,12 +20,17 @@ class VAEOutput(NamedTuple):
     z: Tensor  # (B, L), the sample that was decoded
 
 
-class Encoder(nn.Module):
-    """Map an image to the Gaussian q(z|x): D → H₁ → H₂ → 2L, ReLU between the layers."""
+ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh}
 
-    def __init__(self, latent_dim: int, hidden: Sequence[int], pixels: int) -> None:
+
+class Encoder(nn.Module):
+    """Map an image to the Gaussian q(z|x): D → H₁ → H₂ → 2L, bent between the layers."""
+
+    def __init__(
+        self, latent_dim: int, hidden: Sequence[int], pixels: int, activation: str
+    ) -> None:
         super().__init__()
-        self.layers = _relu_layers([pixels, *hidden, 2 * latent_dim])
+        self.layers = _layers([pixels, *hidden, 2 * latent_dim], activation)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return mu and logvar, each ``(B, L)``, for images ``(B, D)``."""
@@ -36,9 +41,11 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     """Map a latent point to the mean image of p(x|z): L → H₂ → H₁ → D, sigmoid at the end."""
 
-    def __init__(self, latent_dim: int, hidden: Sequence[int], pixels: int) -> None:
+    def __init__(
+        self, latent_dim: int, hidden: Sequence[int], pixels: int, activation: str
+    ) -> None:
         super().__init__()
-        self.layers = _relu_layers([latent_dim, *reversed(hidden), pixels])
+        self.layers = _layers([latent_dim, *reversed(hidden), pixels], activation)
 
     def forward(self, z: Tensor) -> Tensor:
         """Return x_mean, ``(B, D)`` in [0, 1], for latent points ``(B, L)``."""
@@ -46,9 +53,10 @@ class Decoder(nn.Module):
 
 
 class VAE(nn.Module):
-    r"""A variational autoencoder with a Gaussian q(z|x) and a Gaussian p(x|z).
+    r"""A variational autoencoder with a Gaussian q(z|x), and Gaussian or Bernoulli pixels.
 
-    q(z|x) = N(μ(x), diag σ²(x)),  p(z) = N(0, I),  p(x|z) = N(x̂(z), σ²I).
+    q(z|x) = N(μ(x), diag σ²(x)),  p(z) = N(0, I),
+    p(x|z) = N(x̂(z), σ²I),  or Bernoulli(x̂(z)) for binary images where σ² is None.
 
     The defaults are the network of the tutorial that the book grew out of:
     784-64-32-(4+4) and 4-32-64-784, trained on the summed squared error, hence σ² = ½.
@@ -57,10 +65,13 @@ class VAE(nn.Module):
         latent_dim: number L ≥ 1 of latent variables.
         hidden: widths H of the encoder's hidden layers; the decoder has them in reverse.
         pixels: number D ≥ 1 of pixels.
-        sigma2: variance σ² > 0 of p(x|z), the same for every pixel.
+        sigma2: variance σ² > 0 of p(x|z), the same for every pixel; None makes the pixels
+            Bernoulli, and images must then be 0 or 1.
+        activation: ``"relu"`` or ``"tanh"``, after each hidden layer.
 
     Raises:
-        ValueError: a size is not a positive whole number, or σ² is not positive and finite.
+        ValueError: a size is not a positive whole number, σ² is not positive and finite, or
+            the activation has another name.
 
     Source: Kingma & Welling 2014, section 3 and appendix C.2.
     """
@@ -71,21 +82,31 @@ class VAE(nn.Module):
         hidden: Sequence[int] = (64, 32),
         *,
         pixels: int = 784,
-        sigma2: float = 0.5,
+        sigma2: float | None = 0.5,
+        activation: str = "relu",
     ) -> None:
         super().__init__()
         for name, size in [("latent_dim", latent_dim), ("pixels", pixels)]:
             _check_size(name, size)
         for size in hidden:
             _check_size("each width in hidden", size)
-        if not (0 < sigma2 < math.inf):
-            raise ValueError(f"sigma2 must be positive and finite; found {sigma2}. Try 0.5.")
+        if sigma2 is not None and not (0 < sigma2 < math.inf):
+            raise ValueError(
+                f"sigma2 must be positive and finite; found {sigma2}. "
+                "Try 0.5, or None for Bernoulli pixels."
+            )
+        if activation not in ACTIVATIONS:
+            raise ValueError(
+                f"activation must be one of {', '.join(ACTIVATIONS)}; found {activation!r}. "
+                "The book's VAE has relu."
+            )
         self.latent_dim = latent_dim
         self.hidden = tuple(hidden)
         self.pixels = pixels
-        self.sigma2 = float(sigma2)
-        self.encoder = Encoder(latent_dim, self.hidden, pixels)
-        self.decoder = Decoder(latent_dim, self.hidden, pixels)
+        self.sigma2 = None if sigma2 is None else float(sigma2)
+        self.activation = activation
+        self.encoder = Encoder(latent_dim, self.hidden, pixels, activation)
+        self.decoder = Decoder(latent_dim, self.hidden, pixels, activation)
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the mean and the log-variance of q(z|x).
@@ -126,18 +147,30 @@ class VAE(nn.Module):
         Raises:
             ValueError: z has another number of latent variables.
         """
-        if z.ndim < 1 or z.shape[-1] != self.latent_dim:
-            raise ValueError(
-                f"z must have shape (B, {self.latent_dim}); found {tuple(z.shape)}. "
-                "Give one value for each latent variable."
-            )
+        self._check_latents(z)
         return self.decoder(z)
+
+    def logits(self, z: Tensor) -> Tensor:
+        """Return log x̂ / (1 − x̂) for the mean image x̂ of p(x|z), ``(B, D)``, any number.
+
+        Raises:
+            ValueError: z has another number of latent variables.
+        """
+        self._check_latents(z)
+        return self.decoder.layers(z)
 
     def forward(self, x: Tensor, *, generator: torch.Generator | None = None) -> VAEOutput:
         """Encode x ``(B, D)``, sample one z an image and decode it."""
         mu, logvar = self.encode(x)
         z = self.reparameterize(mu, logvar, generator=generator)
         return VAEOutput(self.decode(z), mu, logvar, z)
+
+    def _check_latents(self, z: Tensor) -> None:
+        if z.ndim < 1 or z.shape[-1] != self.latent_dim:
+            raise ValueError(
+                f"z must have shape (B, {self.latent_dim}); found {tuple(z.shape)}. "
+                "Give one value for each latent variable."
+            )
 
     def check_images(self, x: Tensor) -> None:
         """Raise a ValueError that names the repair unless x is a batch this VAE can encode."""
@@ -167,13 +200,18 @@ class VAE(nn.Module):
                 f"images must have finite values in [0, 1]; found values from {low} to {high}. "
                 "Rescale them, or remove what is not a number."
             )
+        if self.sigma2 is None and not ((x == 0) | (x == 1)).all():
+            raise ValueError(
+                "images must be binary, 0 or 1, for a model with Bernoulli pixels; found grey "
+                "values. Draw binary ones with vae_helpers.data.binarize(x)."
+            )
 
 
-def _relu_layers(sizes: Sequence[int]) -> nn.Sequential:
+def _layers(sizes: Sequence[int], activation: str) -> nn.Sequential:
     layers: list[nn.Module] = []
     for width_in, width_out in pairwise(sizes):
-        layers += [nn.Linear(width_in, width_out), nn.ReLU()]
-    return nn.Sequential(*layers[:-1])  # no ReLU after the last layer
+        layers += [nn.Linear(width_in, width_out), ACTIVATIONS[activation]()]
+    return nn.Sequential(*layers[:-1])  # the last layer stays linear
 
 
 def _check_size(name: str, size: int) -> None:

@@ -18,9 +18,13 @@ _VALUES_AT_ONCE = 2**22
 
 
 class LatentVariableModel(Protocol):
-    """What the bounds ask of a model: an encoder, a sampler and a Gaussian decoder."""
+    """What the bounds ask of a model: an encoder, a sampler and a decoder.
 
-    sigma2: float
+    Where ``sigma2`` is None the pixels are Bernoulli, and the model also has
+    ``logits(z)``, ``(B, D)``, the log-odds of ink.
+    """
+
+    sigma2: float | None
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the mean and the log-variance of q(z|x), each ``(B, L)``."""
@@ -137,7 +141,7 @@ def elbo(
     The KL is exact. The expectation is estimated, without bias, by one reparameterized z.
 
     Args:
-        vae: the model; its decoder's Gaussian has the variance ``vae.sigma2``.
+        vae: the model; ``vae.sigma2`` says whether its pixels are Gaussian or Bernoulli.
         x: images, ``(B, D)``.
         beta: weight β ≥ 0 of the KL; only β = 1 gives a bound on log p(x).
         generator: source of the noise; None takes torch's global one.
@@ -156,7 +160,7 @@ def elbo(
         )
     mu, logvar = vae.encode(x)  # (B, L), (B, L)
     z = vae.reparameterize(mu, logvar, generator=generator)  # (B, L)
-    log_likelihood = gaussian_log_likelihood(x, vae.decode(z), sigma2=vae.sigma2)  # (B,)
+    log_likelihood = _log_likelihood(vae, x, z)  # (B,)
     kl = kl_divergence(mu, logvar)  # (B,)
     return Elbo(log_likelihood, kl, log_likelihood - beta * kl)
 
@@ -178,7 +182,7 @@ def importance_weighted_bound(
     with K.
 
     Args:
-        vae: the model; its decoder's Gaussian has the variance ``vae.sigma2``.
+        vae: the model; ``vae.sigma2`` says whether its pixels are Gaussian or Bernoulli.
         x: images, ``(B, D)``.
         k: number K ≥ 1 of samples an image.
         generator: source of the noise; None takes torch's global one.
@@ -202,12 +206,20 @@ def importance_weighted_bound(
     for start in range(0, k, chunk):
         shape = (min(chunk, k - start), *mu.shape)  # (C, B, L)
         z = vae.reparameterize(mu.expand(shape), logvar.expand(shape), generator=generator)
-        x_mean = vae.decode(z)  # (C, B, D)
-        log_p_x = gaussian_log_likelihood(x.expand_as(x_mean), x_mean, sigma2=vae.sigma2)
+        log_p_x = _log_likelihood(vae, x, z)  # (C, B)
         # log p(z) − log q(z|x), whose constants ½ log 2π cancel
         log_ratio = 0.5 * (logvar + (z - mu).square() / logvar.exp() - z.square()).sum(-1)
         log_sum = torch.logaddexp(log_sum, (log_p_x + log_ratio).logsumexp(0))  # (B,)
     return log_sum - math.log(k)
+
+
+def _log_likelihood(vae: LatentVariableModel, x: Tensor, z: Tensor) -> Tensor:
+    """Return log p(x|z), ``(…, B)``, for images ``(B, D)`` and latent points ``(…, B, L)``."""
+    if vae.sigma2 is None:
+        logits = vae.logits(z)
+        return bernoulli_log_likelihood(x.expand_as(logits), logits)
+    x_mean = vae.decode(z)
+    return gaussian_log_likelihood(x.expand_as(x_mean), x_mean, sigma2=vae.sigma2)
 
 
 def _check_same_shape(x: Tensor, other: Tensor, name: str) -> None:

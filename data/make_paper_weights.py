@@ -1,0 +1,139 @@
+"""Train the network of Burda et al. 2016, table 1, as a VAE (K = 1) or as an IWAE (K = 50).
+
+    python data/make_paper_weights.py --k 1 --epochs 3280     # the paper's whole schedule
+    python data/make_paper_weights.py --k 1 --epochs 600      # a shorter one, for a CPU
+    python data/make_paper_weights.py --k 50 --epochs 100 --precision medium
+
+The recipe is the paper's: 784-200-200-50, tanh, Bernoulli pixels, a new binarization of every
+image in every epoch, Adam with batches of 20. Its schedule has eight stages of 3^i epochs with
+the learning rate 0.001 · 10^(−i/7). A shorter run has the same eight rates for equal numbers of
+epochs, since at the lowest rate, where the paper spends two thirds of its time, it would not
+get far.
+
+The file data/paper_k1.safetensors holds the weights, data/paper_k1_log.csv one line an epoch.
+A killed run goes on with the same command. ``--precision medium`` lets matrix products round
+their factors to bfloat16, three times as fast at K = 50 on a processor that has AMX; weights
+and sums stay in 32 bits.
+"""
+
+import argparse
+import csv
+import io
+import math
+import time
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from vae_helpers.checkpoints import load_checkpoint, save_checkpoint, save_vae
+from vae_helpers.data import binarize, load_mnist
+from vae_helpers.files import write_atomically
+from vae_helpers.networks import VAE
+from vae_helpers.objectives import importance_weighted_bound
+
+FOLDER = Path(__file__).resolve().parent
+STAGES = 8
+PAPER_EPOCHS = 3280  # 3^0 + 3^1 + … + 3^7
+
+
+def learning_rate(epoch: int, epochs: int) -> float:
+    """Return the rate of an epoch, counted from 0."""
+    if epochs == PAPER_EPOCHS:
+        stage = math.floor(math.log(2 * epoch + 1, 3) + 1e-9)
+    else:
+        stage = STAGES * epoch // epochs
+    return 1e-3 * 10 ** (-stage / 7)
+
+
+def paper_network(images: Tensor) -> VAE:
+    """Return the network with Glorot's weights and the mean image as the decoder's offset."""
+    vae = VAE(latent_dim=50, hidden=(200, 200), sigma2=None, activation="tanh")
+    for layer in vae.modules():
+        if isinstance(layer, nn.Linear):
+            nn.init.xavier_uniform_(layer.weight)
+            nn.init.zeros_(layer.bias)
+    with torch.no_grad():
+        vae.decoder.layers[-1].bias.copy_(torch.logit(images.mean(0).clamp(0.001, 0.999)))
+    return vae
+
+
+def train_epoch(
+    vae: VAE,
+    images: Tensor,
+    optimizer: torch.optim.Optimizer,
+    generator: torch.Generator,
+    k: int,
+    batch_size: int,
+) -> float:
+    """Take one step a batch; return the mean bound over the epoch, nats an image."""
+    order = torch.randperm(len(images), generator=generator, device=images.device)
+    total = torch.zeros((), device=images.device)
+    for indices in order.split(batch_size):
+        x = binarize(images[indices], generator=generator)
+        bound = importance_weighted_bound(vae, x, k=k, generator=generator)
+        optimizer.zero_grad()
+        (-bound.mean()).backward()
+        optimizer.step()
+        total += bound.detach().sum()
+    return total.item() / len(images)
+
+
+@torch.no_grad()
+def held_out(vae: VAE, images: Tensor, *, k: int = 50) -> float:
+    """Return the mean bound of the first 1000 test images, with the same noise each time."""
+    generator = torch.Generator(images.device).manual_seed(0)
+    x = binarize(images[:1000], generator=generator)
+    return importance_weighted_bound(vae, x, k=k, generator=generator).mean().item()
+
+
+def main() -> None:
+    """Train, or go on, and save weights and log."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--k", type=int, default=1, help="samples of the bound, 1 is the VAE")
+    parser.add_argument("--epochs", type=int, default=PAPER_EPOCHS)
+    parser.add_argument("--batch-size", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--precision", choices=["highest", "high", "medium"], default="highest")
+    parser.add_argument("--device", default="cpu")
+    options = parser.parse_args()
+    torch.set_float32_matmul_precision(options.precision)
+    name = f"paper_k{options.k}"
+    checkpoint = FOLDER / f"{name}.checkpoint.safetensors"
+
+    images, _ = load_mnist("train", device=options.device)
+    test_images, _ = load_mnist("test", device=options.device)
+    torch.manual_seed(options.seed)
+    vae = paper_network(images).to(options.device)
+    optimizer = torch.optim.Adam(vae.parameters(), lr=1e-3, eps=1e-4, fused=True)
+    generator = torch.Generator(options.device).manual_seed(options.seed)
+    recipe = {"k": options.k, "epochs": options.epochs, "batch_size": options.batch_size}
+    recipe |= {"seed": options.seed, "precision": options.precision}
+    state = {"vae": vae, "optimizer": optimizer, "generator": generator, "recipe": recipe}
+    history: dict[str, list[float]] = {"bound": [], "held_out_50": [], "seconds": []}
+    if checkpoint.exists():
+        history = load_checkpoint(checkpoint, **state)
+
+    for epoch in range(len(history["bound"]), options.epochs):
+        start = time.perf_counter()
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(epoch, options.epochs)
+        bound = train_epoch(vae, images, optimizer, generator, options.k, options.batch_size)
+        history["bound"].append(bound)
+        history["held_out_50"].append(held_out(vae, test_images))
+        history["seconds"].append(time.perf_counter() - start)
+        save_checkpoint(checkpoint, **state, history=history)
+        print(f"{name}, epoch {epoch + 1}: {bound:.2f}, held-out {history['held_out_50'][-1]:.2f}", flush=True)
+
+    save_vae(vae, FOLDER / f"{name}.safetensors")
+    table = io.StringIO()
+    rows = csv.writer(table, lineterminator="\n")
+    rows.writerow(["epoch", *history])
+    for epoch, values in enumerate(zip(*history.values(), strict=True), start=1):
+        rows.writerow([epoch, *(f"{value:.3f}" for value in values)])
+    write_atomically(FOLDER / f"{name}_log.csv", table.getvalue().encode())
+    checkpoint.unlink()
+
+
+if __name__ == "__main__":
+    main()
