@@ -123,7 +123,10 @@ def main() -> None:
         history["held_out_50"].append(held_out(vae, test_images))
         history["seconds"].append(time.perf_counter() - start)
         save_checkpoint(checkpoint, **state, history=history)
-        print(f"{name}, epoch {epoch + 1}: {bound:.2f}, held-out {history['held_out_50'][-1]:.2f}", flush=True)
+        print(
+            f"{name}, epoch {epoch + 1}: {bound:.2f}, held-out {history['held_out_50'][-1]:.2f}",
+            flush=True,
+        )
 
     save_vae(vae, FOLDER / f"{name}.safetensors")
     table = io.StringIO()

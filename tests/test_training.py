@@ -259,7 +259,7 @@ def test_ctrl_c_returns_the_finished_epochs_and_the_run_can_go_on(stopped, path)
     assert same(weights(resumed), weights(whole))
 
 
-@pytest.mark.parametrize("where", ["_train_epoch", "_score", "save_checkpoint"])
+@pytest.mark.parametrize("where", ["_train_epoch", "score", "save_checkpoint"])
 def test_ctrl_c_in_the_second_epoch_leaves_history_and_checkpoint_of_the_first(
     path, monkeypatch, where
 ):

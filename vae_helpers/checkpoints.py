@@ -13,6 +13,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from vae_helpers.conditional import ConditionalVAE
+from vae_helpers.devices import check_device
 from vae_helpers.files import write_atomically
 from vae_helpers.networks import VAE
 
@@ -45,10 +47,14 @@ def load_vae(path: PathLike, *, device: str | torch.device = "cpu") -> VAE:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is cut short, or no weights of a VAE.
+        ValueError: the file is cut short, or no weights of a VAE; or there is no such device.
     """
+    device = check_device(device)
     tensors, header = _read(path, "vae")
-    vae = VAE(**header["architecture"]).to(next(iter(tensors.values())).dtype)
+    sizes = header["architecture"]
+    vae = (ConditionalVAE if "classes" in sizes else VAE)(**sizes).to(
+        next(iter(tensors.values())).dtype
+    )
     _load_weights(vae, tensors, path)
     return vae.to(device)
 
@@ -136,13 +142,14 @@ def load_checkpoint(
 
 def architecture(vae: VAE) -> dict[str, object]:
     """Return the arguments that build a VAE of the same sizes."""
-    return {
+    sizes: dict[str, object] = {
         "latent_dim": vae.latent_dim,
         "hidden": list(vae.hidden),
         "pixels": vae.pixels,
         "sigma2": vae.sigma2,
         "activation": vae.activation,
     }
+    return sizes | {"classes": vae.classes} if isinstance(vae, ConditionalVAE) else sizes
 
 
 def _write(path: PathLike, tensors: dict[str, Tensor], header: dict[str, object]) -> None:

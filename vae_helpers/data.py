@@ -13,6 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from vae_helpers.devices import check_device
 from vae_helpers.files import write_atomically
 
 MNIST_ROOT = Path(__file__).resolve().parent.parent / "data" / "mnist"
@@ -67,7 +68,8 @@ def load_mnist(
         labels ``(N,)``, int64 in 0 to 9.
 
     Raises:
-        ValueError: split is neither "train" nor "test", or a file is truncated or altered.
+        ValueError: split is neither "train" nor "test", a file is truncated or altered, or
+            there is no such device.
         FileNotFoundError: a file is missing and could not be downloaded.
         OSError: the archives could not be unpacked, for example into a read-only folder.
 
@@ -77,6 +79,7 @@ def load_mnist(
         raise ValueError(
             f'split must be "train" (60,000 images) or "test" (10,000); found {split!r}.'
         )
+    device = check_device(device)
     root = Path(root)
     if (root / "MNIST" / "processed").exists():
         raise ValueError(

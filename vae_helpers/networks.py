@@ -24,7 +24,7 @@ ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh}
 
 
 class Encoder(nn.Module):
-    """Map an image to the Gaussian q(z|x): D → H₁ → H₂ → 2L, bent between the layers."""
+    """Map an image to the Gaussian q(z|x): D → H₁ → H₂ → 2L, nonlinear between the layers."""
 
     def __init__(
         self, latent_dim: int, hidden: Sequence[int], pixels: int, activation: str
@@ -112,13 +112,14 @@ class VAE(nn.Module):
         """Return the mean and the log-variance of q(z|x).
 
         Args:
-            x: images, ``(B, D)``, floating point in [0, 1].
+            x: images, ``(B, D)``, floating point in [0, 1]; 0 or 1 for Bernoulli pixels.
 
         Returns:
             mu and logvar = log σ², each ``(B, L)``.
 
         Raises:
-            ValueError: x has another shape, type or device, or values outside [0, 1].
+            ValueError: x has another shape, type or device, or values outside [0, 1]; or is
+                grey where the pixels are Bernoulli.
         """
         self.check_images(x)
         return self.encoder(x)
@@ -147,7 +148,7 @@ class VAE(nn.Module):
         Raises:
             ValueError: z has another number of latent variables.
         """
-        self._check_latents(z)
+        self.check_latents(z)
         return self.decoder(z)
 
     def logits(self, z: Tensor) -> Tensor:
@@ -156,7 +157,7 @@ class VAE(nn.Module):
         Raises:
             ValueError: z has another number of latent variables.
         """
-        self._check_latents(z)
+        self.check_latents(z)
         return self.decoder.layers(z)
 
     def forward(self, x: Tensor, *, generator: torch.Generator | None = None) -> VAEOutput:
@@ -165,7 +166,8 @@ class VAE(nn.Module):
         z = self.reparameterize(mu, logvar, generator=generator)
         return VAEOutput(self.decode(z), mu, logvar, z)
 
-    def _check_latents(self, z: Tensor) -> None:
+    def check_latents(self, z: Tensor) -> None:
+        """Raise a ValueError unless z has one value for each latent variable in its last axis."""
         if z.ndim < 1 or z.shape[-1] != self.latent_dim:
             raise ValueError(
                 f"z must have shape (B, {self.latent_dim}); found {tuple(z.shape)}. "

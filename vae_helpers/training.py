@@ -14,6 +14,8 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from vae_helpers.checkpoints import load_checkpoint, save_checkpoint
+from vae_helpers.conditional import ConditionalVAE
+from vae_helpers.evaluation import score
 from vae_helpers.networks import VAE
 from vae_helpers.objectives import elbo
 
@@ -55,8 +57,12 @@ def fit(
     epochs: int = 50,
     batch_size: int = 200,
     lr: float = 1e-3,
+    beta: float = 1.0,
+    warmup: int = 0,
     seed: int = 0,
+    labels: Tensor | None = None,
     validation: Tensor | None = None,
+    validation_labels: Tensor | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     resume: bool = False,
     progress: bool = True,
@@ -72,8 +78,12 @@ def fit(
         epochs: passes over the images, counted from the very start of the run.
         batch_size: images a step; the last batch of an epoch may be smaller.
         lr: Adam's learning rate.
+        beta: weight β ≥ 0 of the KL.
+        warmup: epochs over which the weight rises to β, from 0 in equal steps (KL annealing).
         seed: seed of shuffling and noise.
+        labels: labels of the images, ``(N,)``, for a `ConditionalVAE`.
         validation: held-out images, ``(M, D)``; scored after each epoch.
+        validation_labels: their labels, ``(M,)``, for a `ConditionalVAE`.
         checkpoint: file that is replaced after each epoch with all that the run needs.
         resume: go on from the checkpoint where there is one; without it an existing file is
             an error, so that no run is overwritten.
@@ -89,19 +99,21 @@ def fit(
         FloatingPointError: the loss or a weight became NaN or infinite; the last good
             checkpoint is kept.
 
-    Source: Kingma & Welling 2014, algorithm 1; Kingma & Ba 2015 (Adam).
+    Source: Kingma & Welling 2014, algorithm 1; Kingma & Ba 2015 (Adam); annealing of the KL:
+        Bowman et al. 2016.
     """
-    _check_settings(epochs, batch_size, lr, checkpoint, resume)
-    vae.check_images(images)
+    _check_settings(epochs, batch_size, lr, beta, warmup, checkpoint, resume)
+    _check_data(vae, images, labels)
     if validation is not None:
-        vae.check_images(validation)
+        _check_data(vae, validation, validation_labels)
     # One kernel for all parameters: a step of Adam costs less than a pass of the network.
     optimizer = torch.optim.Adam(vae.parameters(), lr=lr, fused=True)
     generator = torch.Generator(images.device).manual_seed(seed)
     history = History()
     recipe: dict[str, object] = {}
     if checkpoint is not None:
-        recipe = _recipe(images, validation, batch_size, lr, seed)
+        recipe = _recipe(images, labels, validation, batch_size, lr, seed)
+        recipe |= {"beta": beta, "warmup": warmup}
         if resume and Path(checkpoint).exists():
             history = History(
                 **load_checkpoint(
@@ -118,13 +130,25 @@ def fit(
     bar = tqdm(desc="Training", total=epochs, initial=history.epochs, unit="epoch", disable=quiet)
     try:
         while history.epochs < epochs:
+            weight = beta * min(1.0, history.epochs / warmup) if warmup else beta
             log_likelihood, kl = _train_epoch(
-                vae, images, optimizer, generator, batch_size, history.epochs + 1, checkpoint
+                vae,
+                images,
+                labels,
+                optimizer,
+                generator,
+                batch_size,
+                weight,
+                history.epochs + 1,
+                checkpoint,
             )
             measured = {"log_likelihood": log_likelihood, "kl": kl}
             if validation is not None:
-                log_likelihood, kl = _score(vae, validation, seed)
-                measured |= {"validation_log_likelihood": log_likelihood, "validation_kl": kl}
+                scores = score(vae, validation, labels=validation_labels, seed=seed)
+                measured |= {
+                    "validation_log_likelihood": scores.log_likelihood.mean().item(),
+                    "validation_kl": scores.kl.mean().item(),
+                }
             longer = replace(
                 history, **{name: [*getattr(history, name), x] for name, x in measured.items()}
             )
@@ -154,9 +178,11 @@ def fit(
 def _train_epoch(
     vae: VAE,
     images: Tensor,
+    labels: Tensor | None,
     optimizer: torch.optim.Optimizer,
     generator: torch.Generator,
     batch_size: int,
+    beta: float,
     epoch: int,
     checkpoint: str | os.PathLike[str] | None,
 ) -> tuple[float, float]:
@@ -164,7 +190,8 @@ def _train_epoch(
     order = torch.randperm(len(images), generator=generator, device=images.device)
     log_likelihood = kl = 0.0
     for step, indices in enumerate(order.split(batch_size), start=1):
-        batch = elbo(vae, images[indices], generator=generator)
+        model = vae if labels is None else vae.given(labels[indices])
+        batch = elbo(model, images[indices], beta=beta, generator=generator)
         loss = -batch.elbo.mean()
         if not math.isfinite(loss.item()):
             raise _not_finite(f"the loss is {loss.item()} in step {step}", epoch, checkpoint)
@@ -178,19 +205,14 @@ def _train_epoch(
     return log_likelihood / len(images), kl / len(images)
 
 
-@torch.no_grad()
-def _score(vae: VAE, images: Tensor, seed: int) -> tuple[float, float]:
-    """Return the mean log-likelihood and KL of held-out images, nats an image."""
-    generator = torch.Generator(images.device).manual_seed(seed)
-    scores = [elbo(vae, chunk, generator=generator) for chunk in images.split(10_000)]
-    return (
-        torch.cat([score.log_likelihood for score in scores]).mean().item(),
-        torch.cat([score.kl for score in scores]).mean().item(),
-    )
-
-
 def _check_settings(
-    epochs: int, batch_size: int, lr: float, checkpoint: object, resume: bool
+    epochs: int,
+    batch_size: int,
+    lr: float,
+    beta: float,
+    warmup: int,
+    checkpoint: object,
+    resume: bool,
 ) -> None:
     for name, value in [("epochs", epochs), ("batch_size", batch_size)]:
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
@@ -200,6 +222,15 @@ def _check_settings(
             )
     if not (0 < lr < math.inf):
         raise ValueError(f"lr must be positive and finite; found {lr!r}. Try 1e-3.")
+    if not (0 <= beta < math.inf):
+        raise ValueError(
+            f"beta must be finite and not negative; found {beta!r}. Use 1 for the ELBO."
+        )
+    if isinstance(warmup, bool) or not isinstance(warmup, int) or warmup < 0:
+        raise ValueError(
+            f"warmup must be a whole number of epochs, at least 0; found {warmup!r}. "
+            "Use 0 for a constant weight."
+        )
     if resume and checkpoint is None:
         raise ValueError(
             "resume=True needs a file to go on from; found checkpoint=None. "
@@ -219,18 +250,46 @@ def _check_settings(
             )
 
 
+def _check_data(vae: VAE, images: Tensor, labels: Tensor | None) -> None:
+    """Raise a ValueError unless these are images, and labels if need be, of this VAE."""
+    vae.check_images(images)
+    if isinstance(vae, ConditionalVAE) != (labels is not None):
+        expected, found = ("labels", "none") if labels is None else ("no labels", "labels")
+        raise ValueError(
+            f"a {type(vae).__name__} is trained with {expected}; found {found}. Labels belong "
+            "to a ConditionalVAE: pass labels=, or use the other class."
+        )
+    if labels is not None:
+        vae.given(labels)
+        if len(labels) != len(images):
+            raise ValueError(
+                f"expected one label an image; found {len(labels)} labels for {len(images)} "
+                "images. Take both from the same load_mnist."
+            )
+
+
 def _recipe(
-    images: Tensor, validation: Tensor | None, batch_size: int, lr: float, seed: int
+    images: Tensor,
+    labels: Tensor | None,
+    validation: Tensor | None,
+    batch_size: int,
+    lr: float,
+    seed: int,
 ) -> dict[str, object]:
     """Return all that decides how the run goes on, besides the state that is saved."""
     return {
         "images": list(images.shape),
-        "images_crc32": zlib.crc32(images.cpu().contiguous().numpy()),
+        "images_crc32": _crc32(images),
+        "labels_crc32": None if labels is None else _crc32(labels),
         "validation": validation is not None,
         "batch_size": batch_size,
         "lr": lr,
         "seed": seed,
     }
+
+
+def _crc32(values: Tensor) -> int:
+    return zlib.crc32(values.cpu().contiguous().numpy())
 
 
 def _not_finite(what: str, epoch: int, checkpoint: object) -> FloatingPointError:
