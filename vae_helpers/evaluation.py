@@ -116,8 +116,10 @@ def refine(
 
     max_{μ, ℓ} E_q[log p(x|z)] − KL(N(μ, diag e^ℓ) ‖ p(z)),  from where the encoder starts it.
 
-    What is gained is the amortization gap. Adam takes the steps, and its rate falls to zero
-    along half a cosine, so that the noise of the samples averages out.
+    What is gained is the amortization gap, or less of it where the climb ends on a lower of
+    several maxima; to climb from elsewhere, pass a `Refined` with another μ and ℓ as the vae.
+    Adam takes the steps, and its rate falls to zero along half a cosine, so that the noise of
+    the samples averages out. Gradients may be switched off around the call.
 
     Args:
         vae: the model; its weights do not change.
@@ -131,7 +133,8 @@ def refine(
         The model with the refined q(z|x) in the place of its encoder.
 
     Raises:
-        ValueError: steps or samples is no whole number of at least 1, or the model refuses x.
+        ValueError: steps or samples is no whole number of at least 1, lr is not positive and
+            finite, or the model refuses x.
 
     Source: Cremer et al. 2018, section 3; Kim et al. 2018.
     """
@@ -141,16 +144,19 @@ def refine(
                 f"{name} must be a whole number of at least 1; found {value!r}. "
                 "The defaults are steps=500, samples=16."
             )
+    if not (0 < lr < math.inf):
+        raise ValueError(f"lr must be positive and finite; found {lr!r}. Try 0.02.")
     with torch.no_grad():
         mu, logvar = (values.clone() for values in vae.encode(x))  # (B, L)
     mu.requires_grad_()
     logvar.requires_grad_()
     optimizer = torch.optim.Adam([mu, logvar], lr=lr)
-    table = Refined(vae, x.repeat(samples, 1), mu, logvar)
+    shape = (samples, *mu.shape)  # (S, B, L)
     for step in range(steps):
         optimizer.param_groups[0]["lr"] = lr * 0.5 * (1 + math.cos(math.pi * step / steps))
-        table.mu, table.logvar = mu.repeat(samples, 1), logvar.repeat(samples, 1)
-        loss = -elbo(table, table.x, generator=generator).elbo.sum() / samples
+        with torch.enable_grad():
+            table = Refined(vae, x, mu.expand(shape), logvar.expand(shape))
+            loss = -elbo(table, x, generator=generator).elbo.sum() / samples
         mu.grad, logvar.grad = torch.autograd.grad(loss, [mu, logvar])
         optimizer.step()
     return Refined(vae, x, mu.detach(), logvar.detach())
