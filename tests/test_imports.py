@@ -24,6 +24,7 @@ MAY_IMPORT = {
     "training": {"torch", "tqdm", "checkpoints", "conditional", "evaluation"}
     | {"networks", "objectives"},
     "evaluation": {"torch", "networks", "objectives"},
+    "experiment": {"torch", "checkpoints", "data", "evaluation", "networks", "training"},
     "sweep": {"cloudpickle", "joblib", "torch", "tqdm", "files"},
     "plotting": {"numpy", "matplotlib", "matplotlib_inline", "IPython"},
     "explorer": {"explorer.densities", "explorer.latent", "explorer.pad"},
