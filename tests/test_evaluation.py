@@ -1,15 +1,14 @@
-"""Claims about scores, active units, refined posteriors and the aggregate posterior."""
+"""Claims about scores, active units and refined posteriors."""
 
 import math
 
 import pytest
 import torch
 from torch import distributions
-from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
+from torch.distributions import Normal
 
-from vae_helpers import evaluation
 from vae_helpers.conditional import ConditionalVAE
-from vae_helpers.evaluation import Refined, active_units, log_aggregate_posterior, refine, score
+from vae_helpers.evaluation import Refined, active_units, refine, score
 from vae_helpers.linear_gaussian import LinearGaussian
 from vae_helpers.networks import VAE
 from vae_helpers.objectives import elbo, importance_weighted_bound
@@ -299,58 +298,3 @@ def test_a_refined_model_decodes_as_the_model_that_was_refined():
     assert torch.equal(table.logits(z), vae.logits(z))
     drawn = [each.reparameterize(z, z, generator=seeded()) for each in (table, vae)]
     assert torch.equal(*drawn)
-
-
-# log_aggregate_posterior
-
-
-@pytest.fixture
-def posteriors() -> tuple[torch.Tensor, torch.Tensor]:
-    mu, logvar = torch.randn(2, 6, 3, generator=seeded(), dtype=torch.float64)
-    return mu, logvar
-
-
-def mixture(mu: torch.Tensor, logvar: torch.Tensor) -> MixtureSameFamily:
-    parts = Independent(Normal(mu, (0.5 * logvar).exp()), 1)
-    return MixtureSameFamily(Categorical(torch.ones(len(mu)).double()), parts)
-
-
-def test_the_aggregate_posterior_is_the_even_mixture(posteriors):
-    z = 3 * torch.randn(11, 3, generator=seeded(1), dtype=torch.float64)
-    expected = mixture(*posteriors).log_prob(z)
-    torch.testing.assert_close(log_aggregate_posterior(z, *posteriors), expected, **EXACT)
-
-
-@pytest.mark.parametrize("values", [1, 40, 100])
-def test_chunks_do_not_change_the_aggregate_posterior(posteriors, values, monkeypatch):
-    z = torch.randn(11, 3, generator=seeded(1), dtype=torch.float64)
-    whole = log_aggregate_posterior(z, *posteriors)
-    monkeypatch.setattr(evaluation, "_VALUES_AT_ONCE", values)
-    torch.testing.assert_close(log_aggregate_posterior(z, *posteriors), whole, **EXACT)
-
-
-def test_the_aggregate_posterior_integrates_to_one():
-    mu, logvar = torch.tensor([[-2.0], [0.0], [3.0]]).double(), torch.zeros(3, 1).double()
-    line = torch.linspace(-12, 13, 2501).double()
-    density = log_aggregate_posterior(line[:, None], mu, logvar).exp()
-    # Strips of 0.01 under Gaussians of width 1, and ten widths at the ends.
-    assert torch.trapezoid(density, line).item() == pytest.approx(1, abs=1e-10)
-
-
-def test_the_aggregate_posterior_stays_finite_far_from_every_image():
-    mu, logvar = torch.zeros(4, 2), torch.full((4, 2), -8.0)
-    assert log_aggregate_posterior(torch.full((1, 2), 50.0), mu, logvar).isfinite().all()
-
-
-@pytest.mark.parametrize(
-    ("z", "mu", "logvar"),
-    [
-        ((5, 3), (4, 2), (4, 2)),
-        ((5, 2), (4, 2), (3, 2)),
-        ((2,), (4, 2), (4, 2)),
-        ((5, 2), (2,), (2,)),
-    ],
-)
-def test_shapes_that_do_not_fit_are_named(z, mu, logvar):
-    with pytest.raises(ValueError, match=r"expected z \(M, L\), mu \(N, L\) and logvar \(N, L\)"):
-        log_aggregate_posterior(torch.zeros(z), torch.zeros(mu), torch.zeros(logvar))
