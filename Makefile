@@ -12,7 +12,7 @@ help:
 	@echo 'make test              run every check there is'
 	@echo 'make lab               open the chapters in JupyterLab'
 	@echo 'make notebooks         re-execute all chapters in place; one: make notebooks CH=08'
-	@echo 'make bench             measure the built site: bytes of each page, Lighthouse'
+	@echo 'make bench             measure the built site and the sweep: bytes, Lighthouse, seconds'
 	@echo 'make clean             remove all that make made (.venv, _build, caches)'
 	@echo 'Another Python (3.11 or newer): make book PYTHON=python3.13'
 
@@ -34,6 +34,7 @@ notebooks: $(READY)
 
 bench: book
 	@$(BIN)/python bench/pages.py
+	@$(BIN)/python bench/sweep.py
 
 clean:
 	rm -rf .venv _build data/mnist/MNIST *.egg-info .pytest_cache .ruff_cache .hypothesis \

@@ -1,6 +1,7 @@
 """Claims about weights and checkpoints on disk: bit for bit, or refused with a reason."""
 
 import ast
+import json
 import pickle
 from pathlib import Path
 
@@ -8,10 +9,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 import vae_helpers
 from vae_helpers.checkpoints import (
+    architecture,
     load_checkpoint,
     load_vae,
     save_checkpoint,
@@ -86,14 +89,35 @@ def same(a: list[torch.Tensor], b: list[torch.Tensor]) -> bool:
     st.integers(1, 4),
     st.lists(st.integers(1, 5), max_size=3),
     st.integers(1, 6),
-    st.floats(1e-6, 1e6),
+    st.floats(1e-6, 1e6) | st.none(),
+    st.sampled_from(["relu", "tanh"]),
     st.sampled_from([torch.float32, torch.float64]),
 )
-def test_a_saved_vae_loads_bit_for_bit(tmp_path_factory, latent_dim, hidden, pixels, sigma2, dtype):
+def test_a_saved_vae_loads_bit_for_bit(
+    tmp_path_factory, latent_dim, hidden, pixels, sigma2, activation, dtype
+):
     path = tmp_path_factory.getbasetemp() / "any.safetensors"
-    vae = VAE(latent_dim, hidden, pixels=pixels, sigma2=sigma2).to(dtype)
+    vae = VAE(latent_dim, hidden, pixels=pixels, sigma2=sigma2, activation=activation).to(dtype)
     save_vae(vae, path)
-    assert equal(load_vae(path), vae)
+    loaded = load_vae(path)
+    assert equal(loaded, vae)
+    assert architecture(loaded) == architecture(vae)
+
+
+def test_weights_saved_before_there_was_a_choice_of_activation_load_with_relu(path):
+    save_vae(VAE(pixels=5), path)
+    with safe_open(path, framework="pt") as file:
+        header = json.loads(file.metadata()["vae_helpers"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    del header["architecture"]["activation"]
+    save_file(tensors, path, {"vae_helpers": json.dumps(header)})
+    assert load_vae(path).activation == "relu"
+
+
+def test_a_device_that_is_not_there_is_refused(path):
+    save_vae(VAE(pixels=5), path)
+    with pytest.raises(ValueError, match=r"this machine has, cpu.*; found 'cuda:99'"):
+        load_vae(path, device="cuda:99")
 
 
 def test_saving_twice_gives_the_same_bytes(path):

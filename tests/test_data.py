@@ -18,7 +18,7 @@ import pytest
 import torch
 
 from vae_helpers import data
-from vae_helpers.data import MNIST_ROOT, load_mnist
+from vae_helpers.data import MNIST_ROOT, binarize, load_mnist
 
 IMAGES = "train-images-idx3-ubyte"
 
@@ -357,3 +357,36 @@ def test_a_fresh_interpreter_loads_beside_any_torch(printed, first):
         print(tuple(images.shape), labels[:3].tolist())
     """
     assert printed(program) == "(10000, 784) [7, 2, 1]\n"
+
+
+# Binarization
+
+
+def test_binary_images_are_ink_as_often_as_their_grey_value_says():
+    grey = torch.tensor([0.0, 0.1, 0.5, 0.9, 1.0]).repeat(100_000, 1)
+    drawn = binarize(grey, generator=torch.Generator().manual_seed(0))
+    assert set(drawn.unique().tolist()) == {0.0, 1.0}
+    # Four standard errors of a mean of 100,000 draws are at most 4 · 0.5 / 316 = 0.0063; where
+    # the grey value is 0 or 1 nothing is random.
+    assert (drawn.mean(0) - grey[0]).abs().max() < 0.0064
+    assert torch.equal(drawn[:, [0, 4]], grey[:, [0, 4]])
+
+
+def test_binarization_repeats_under_a_seed_and_is_new_in_every_call():
+    grey = torch.full((3, 50), 0.5)
+    first, again = (binarize(grey, generator=torch.Generator().manual_seed(1)) for _ in "ab")
+    assert torch.equal(first, again)
+    assert not torch.equal(binarize(grey), binarize(grey))
+    assert first.dtype == grey.dtype
+    assert torch.equal(grey, torch.full((3, 50), 0.5))
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.1, 255.0, float("nan")])
+def test_what_is_no_grey_value_is_not_binarized(value):
+    with pytest.raises(ValueError, match=r"values in \[0, 1\]; found values from"):
+        binarize(torch.tensor([[0.5, value]]))
+
+
+def test_a_device_that_is_not_there_is_refused_before_anything_is_read(tmp_path):
+    with pytest.raises(ValueError, match="device must be one that this machine has, cpu"):
+        load_mnist("train", root=tmp_path, device="cuda:99")

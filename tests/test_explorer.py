@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from vae_helpers.checkpoints import load_vae
+from vae_helpers.conditional import ConditionalVAE
 from vae_helpers.data import load_mnist
 from vae_helpers.explorer import DigitPad, LatentExplorer, bundle
 from vae_helpers.explorer.cloud import MOST_POINTS, encode_means, pack_cloud
@@ -119,6 +120,8 @@ UNFIT = {
         with_decoder(nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 16), nn.Sigmoid())),
         r"the decoder must be linear layers.*; found Linear, Tanh, Linear, Sigmoid\. Build",
     ),
+    "tanh in all layers": (VAE(activation="tanh"), r"found Linear, Tanh, Linear, Tanh, Linear"),
+    "labels": (ConditionalVAE(), r"found 794 and 14 inputs\. A VAE that is also given labels"),
     "a convolution": (with_decoder(nn.Conv2d(1, 1, 3)), r"found Conv2d\. Build"),
     "no bias": (
         with_decoder(nn.Sequential(nn.Linear(2, 16, bias=False), nn.Sigmoid())),
@@ -148,9 +151,10 @@ def test_a_model_that_a_browser_cannot_run_is_refused(wrong):
         VAE(latent_dim=1, hidden=()),
         VAE(latent_dim=16, hidden=(9, 8, 7), pixels=25),
         VAE(latent_dim=2).double(),
+        VAE(latent_dim=2, sigma2=None),
         with_decoder(nn.Sequential(nn.Linear(2, 16), nn.Sigmoid())),
     ],
-    ids=["no hidden layer", "three", "double precision", "a sigmoid among the layers"],
+    ids=["no hidden layer", "three", "double precision", "Bernoulli", "a sigmoid among the layers"],
 )
 def test_every_other_model_is_taken(vae):
     explorer = LatentExplorer(vae)

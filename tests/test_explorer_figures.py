@@ -302,3 +302,9 @@ def test_a_vae_for_images_of_another_size_is_refused():
     vae = VAE(latent_dim=2, hidden=(8,), pixels=64)
     with pytest.raises(ValueError, match="28 × 28 = 784 pixels; found a VAE with pixels=64"):
         DigitPad(vae, torch.zeros(4, 64), torch.arange(4))
+
+
+def test_the_pad_refuses_a_vae_of_binary_images():
+    vae = VAE(sigma2=None)
+    with pytest.raises(ValueError, match=r"grey strokes.*found a VAE with Bernoulli pixels\. Load"):
+        DigitPad(vae, torch.zeros(2, 784), torch.arange(2))

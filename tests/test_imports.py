@@ -24,6 +24,8 @@ MAY_IMPORT = {
     "training": {"torch", "tqdm", "checkpoints", "conditional", "evaluation"}
     | {"networks", "objectives"},
     "evaluation": {"torch", "networks", "objectives"},
+    "experiment": {"torch", "checkpoints", "data", "evaluation", "networks", "training"},
+    "sweep": {"cloudpickle", "joblib", "torch", "tqdm", "files"},
     "plotting": {"numpy", "matplotlib", "matplotlib_inline", "IPython"},
     "explorer": {"explorer.densities", "explorer.latent", "explorer.pad"},
     "explorer.bundle": set(),
@@ -36,10 +38,10 @@ MAY_IMPORT = {
     "explorer.pad": {"torch", "traitlets", "networks", "explorer.cloud", "explorer.live"},
 }
 STANDARD = {
-    *("__future__", "collections", "dataclasses", "gzip", "hashlib", "importlib", "io"),
-    *("itertools", "json", "math", "os", "pathlib", "re", "secrets", "statistics"),
-    *("tempfile", "typing"),
-    *("warnings", "zlib"),
+    *("__future__", "collections", "concurrent", "contextlib", "copy", "dataclasses", "gzip"),
+    *("hashlib", "importlib", "io", "itertools", "json", "math", "os", "pathlib", "re"),
+    *("resource", "secrets", "statistics", "tempfile", "threading", "time", "traceback"),
+    *("typing", "warnings", "zlib"),
 }
 
 
@@ -82,7 +84,7 @@ def loaded(printed) -> dict[str, list]:
         import vae_helpers.objectives
         objectives = sorted(sys.modules)
 
-        import anywidget, ipywidgets, numpy, torch
+        import anywidget, ipywidgets, joblib, numpy, torch
         import matplotlib.pyplot, matplotlib_inline.backend_inline
         import safetensors.torch, tqdm.auto
 
@@ -123,3 +125,8 @@ def test_importing_all_files_changes_no_state_outside(loaded):
 def test_torchvision_is_loaded_only_when_the_data_are(loaded):
     assert "vae_helpers.data" in loaded["all"]
     assert "torchvision" not in loaded["all"]
+
+
+def test_a_sweep_loads_dask_only_where_it_runs_on_a_cluster(loaded):
+    assert "joblib" in loaded["all"]
+    assert not {"dask", "distributed"} & set(loaded["all"])

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from vae_helpers.data import binarize
 from vae_helpers.networks import VAE
 from vae_helpers.objectives import elbo
 
@@ -278,3 +279,43 @@ def test_latent_points_are_decoded_in_a_batch_of_any_shape(shape):
 def test_latent_points_of_another_number_of_latents_are_refused(shape):
     with pytest.raises(ValueError, match=r"shape \(B, 4\); found .*\. Give one value"):
         VAE().decode(torch.zeros(shape))
+
+
+# Bernoulli pixels, and the other activation
+
+
+def bernoulli_vae(**sizes) -> VAE:
+    torch.manual_seed(0)
+    return VAE(**({"latent_dim": 2, "hidden": (5,), "pixels": 4, "sigma2": None} | sizes))
+
+
+def test_the_sigmoid_of_the_logits_is_the_mean_image():
+    vae, z = bernoulli_vae(), torch.randn(3, 2)
+    assert torch.equal(vae.logits(z).sigmoid(), vae.decode(z))
+    with pytest.raises(ValueError, match=r"z must have shape \(B, 2\); found \(3, 4\)"):
+        vae.logits(torch.zeros(3, 4))
+
+
+def test_tanh_stands_where_relu_stood():
+    x = torch.rand(3, 4)
+    vae = bernoulli_vae(activation="tanh", hidden=(5, 3))
+    first, _, second, _, last = vae.encoder.layers
+    by_hand = last(second(first(x).tanh()).tanh())
+    mu, logvar = vae.encoder(x)
+    assert torch.equal(torch.cat([mu, logvar], -1), by_hand)
+    assert [type(layer).__name__ for layer in vae.decoder.layers].count("Tanh") == 2
+    assert VAE().activation == "relu"
+
+
+def test_an_activation_of_another_name_is_refused():
+    with pytest.raises(ValueError, match=r"one of relu, tanh; found 'gelu'"):
+        VAE(activation="gelu")
+
+
+def test_grey_images_under_bernoulli_pixels_are_refused_with_the_function_that_binarizes():
+    vae, grey = bernoulli_vae(), torch.tensor([[0.0, 1.0, 0.5, 1.0]])
+    with pytest.raises(ValueError, match=r"binary, 0 or 1.*vae_helpers\.data\.binarize\(x\)"):
+        vae.encode(grey)
+    vae.encode(binarize(grey))
+    vae.encode(grey.round())
+    VAE(2, (5,), pixels=4).encode(grey)  # a Gaussian takes them

@@ -1,6 +1,7 @@
 """Claims about the mathematics: each formula against torch.distributions or a closed form."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from torch import distributions
 from torch.distributions import Bernoulli, Independent, MultivariateNormal, Normal
 
 from vae_helpers import objectives
+from vae_helpers.networks import VAE
 from vae_helpers.objectives import (
     bernoulli_log_likelihood,
     elbo,
@@ -485,3 +487,61 @@ def test_bound_passes_gradients_to_the_encoder():
 def test_bound_refuses_a_number_of_samples_below_one_or_not_whole(k):
     with pytest.raises(ValueError, match=r"whole number of at least 1; found .*\. Use 1 for"):
         importance_weighted_bound(*toy(0), k=k)
+
+
+# Bernoulli pixels
+
+
+def bernoulli_toy():
+    """A VAE of binary images whose log p(x) is a sum over a fine grid of its one latent."""
+    torch.manual_seed(3)
+    vae = VAE(1, (4,), pixels=5, sigma2=None).double()
+    x = torch.tensor([[0, 1, 1, 0, 1], [1, 1, 0, 0, 0]], dtype=torch.float64)
+    return vae, x
+
+
+@torch.no_grad()
+def bernoulli_log_evidence(vae, x):
+    z = torch.linspace(-8, 8, 4001, dtype=torch.float64)[:, None]  # (Z, 1)
+    log_joint = Independent(Bernoulli(logits=vae.logits(z)), 1).log_prob(x[:, None])  # (B, Z)
+    log_joint = log_joint + Normal(0.0, 1.0).log_prob(z[:, 0])
+    return log_joint.logsumexp(-1) + math.log(16 / 4000)
+
+
+@torch.no_grad()
+def test_elbo_of_bernoulli_pixels_is_that_of_torch_distributions():
+    vae, x = bernoulli_toy()
+    parts = elbo(vae, x, generator=torch.Generator().manual_seed(5))
+    mu, logvar = vae.encode(x)
+    z = vae.reparameterize(mu, logvar, generator=torch.Generator().manual_seed(5))
+    expected = Independent(Bernoulli(logits=vae.logits(z)), 1).log_prob(x)
+    torch.testing.assert_close(parts.log_likelihood, expected, **EXACT)
+    torch.testing.assert_close(parts.kl, kl_divergence(mu, logvar), **EXACT)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("k", [1, 3, 50])
+def test_mean_weight_of_bernoulli_pixels_is_the_likelihood_by_quadrature(k):
+    vae, x = bernoulli_toy()
+    exact = bernoulli_log_evidence(vae, x)
+    g = torch.Generator().manual_seed(6)
+    bound = importance_weighted_bound(vae, x.repeat(4000, 1), k=k, generator=g).reshape(-1, 2)
+    ratio = (bound - exact).exp()
+    error = ratio.std(0) / math.sqrt(len(ratio))
+    assert ((ratio.mean(0) - 1).abs() < 4 * error).all()
+    assert error.max() < 0.05  # the claim is not empty
+    assert (bound.mean(0) < exact).all()
+
+
+def test_probabilities_of_all_binary_images_add_up_to_one_through_the_quadrature():
+    vae, _ = bernoulli_toy()
+    x = torch.cartesian_prod(*[torch.tensor([0.0, 1.0], dtype=torch.float64)] * 5)  # (32, 5)
+    # The grid reaches 8 standard deviations, beyond which lies 1e-15 of the prior.
+    assert abs(bernoulli_log_evidence(vae, x).logsumexp(0)) < 1e-10
+
+
+def test_bounds_of_bernoulli_pixels_refuse_grey_images():
+    vae, x = bernoulli_toy()
+    for bound in (elbo, partial(importance_weighted_bound, k=2)):
+        with pytest.raises(ValueError, match=r"vae_helpers\.data\.binarize"):
+            bound(vae, x / 2)

@@ -12,6 +12,7 @@ import torch
 from safetensors import safe_open
 
 from vae_helpers import training
+from vae_helpers.conditional import ConditionalVAE
 from vae_helpers.networks import VAE
 from vae_helpers.objectives import elbo
 from vae_helpers.training import History, fit
@@ -91,6 +92,120 @@ def test_the_steps_are_those_of_adam_on_the_mean_elbo_of_shuffled_batches():
             (-elbo(by_hand, IMAGES[batch], generator=g).elbo.mean()).backward()
             adam.step()
     assert same(weights(vae), weights(by_hand))
+
+
+def test_beta_weighs_the_kl_and_a_warmup_raises_it_from_zero_in_equal_steps():
+    vae, by_hand = small_vae(), small_vae()
+    train(vae, epochs=4, beta=3.0, warmup=2, batch_size=50)
+    adam = torch.optim.Adam(by_hand.parameters(), lr=0.01, fused=True)
+    g = torch.Generator().manual_seed(0)
+    for beta in [0.0, 1.5, 3.0, 3.0]:
+        (batch,) = torch.randperm(50, generator=g).split(50)
+        adam.zero_grad()
+        (-elbo(by_hand, IMAGES[batch], beta=beta, generator=g).elbo.mean()).backward()
+        adam.step()
+    assert same(weights(vae), weights(by_hand))
+
+
+def test_a_larger_beta_ends_with_a_smaller_rate():
+    rates = [train(small_vae(), epochs=30, beta=beta).kl[-1] for beta in (0.1, 1.0, 10.0)]
+    assert rates == sorted(rates, reverse=True)
+    assert rates[0] > 2 * rates[2]
+
+
+def test_validation_is_scored_with_the_elbo_itself_whatever_beta():
+    vae = small_vae()
+    history = train(vae, epochs=1, beta=7.0, validation=HELD_OUT)
+    scores = elbo(vae, HELD_OUT, generator=torch.Generator().manual_seed(0))
+    assert history.validation_kl == [scores.kl.mean().item()]
+    assert history.validation_elbo[0] == pytest.approx(scores.elbo.mean().item())
+
+
+@pytest.mark.parametrize(("name", "value"), [("beta", 2.0), ("warmup", 1)])
+def test_a_run_does_not_go_on_under_another_weight(path, name, value):
+    train(small_vae(), checkpoint=path, epochs=1)
+    with pytest.raises(ValueError, match=f"another recipe.*{name} = {value}, found"):
+        train(small_vae(), checkpoint=path, resume=True, **{name: value})
+
+
+@pytest.mark.parametrize("beta", [-1.0, math.inf, math.nan])
+def test_a_weight_that_is_negative_or_not_finite_is_refused(beta):
+    with pytest.raises(ValueError, match="beta must be finite and not negative"):
+        train(small_vae(), beta=beta)
+
+
+@pytest.mark.parametrize("warmup", [-1, 1.5, True, None])
+def test_a_warmup_that_is_no_number_of_epochs_is_refused(warmup):
+    with pytest.raises(ValueError, match="warmup must be a whole number of epochs"):
+        train(small_vae(), warmup=warmup)
+
+
+# Labels
+
+LABELS = torch.arange(50) % 3
+
+
+def labelled_vae() -> ConditionalVAE:
+    torch.manual_seed(0)
+    return ConditionalVAE(2, (8,), classes=3, pixels=6)
+
+
+def test_a_labelled_run_takes_the_steps_of_the_elbo_given_the_labels():
+    vae, by_hand = labelled_vae(), labelled_vae()
+    train(vae, labels=LABELS, epochs=2)
+    adam = torch.optim.Adam(by_hand.parameters(), lr=0.01, fused=True)
+    g = torch.Generator().manual_seed(0)
+    for _ in range(2):
+        for batch in torch.randperm(50, generator=g).split(20):
+            adam.zero_grad()
+            given = by_hand.given(LABELS[batch])
+            (-elbo(given, IMAGES[batch], generator=g).elbo.mean()).backward()
+            adam.step()
+    assert same(weights(vae), weights(by_hand))
+
+
+def test_a_labelled_run_resumes_and_not_with_other_labels(path):
+    whole = labelled_vae()
+    train(whole, labels=LABELS, epochs=3)
+    parts = labelled_vae()
+    train(parts, labels=LABELS, epochs=1, checkpoint=path)
+    with pytest.raises(ValueError, match=r"another recipe.*labels_crc32"):
+        train(labelled_vae(), labels=LABELS.flip(0), checkpoint=path, resume=True)
+    parts = labelled_vae()
+    train(parts, labels=LABELS, epochs=3, checkpoint=path, resume=True)
+    assert same(weights(parts), weights(whole))
+
+
+def test_validation_labels_belong_to_the_validation_images():
+    vae = labelled_vae()
+    history = train(
+        vae, labels=LABELS, validation=HELD_OUT, validation_labels=LABELS[:20], epochs=1
+    )
+    g = torch.Generator().manual_seed(0)
+    expected = elbo(vae.given(LABELS[:20]), HELD_OUT, generator=g).kl.mean().item()
+    assert history.validation_kl == [expected]
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "message"),
+    [
+        (small_vae, {"labels": LABELS}, "a VAE is trained with no labels; found labels"),
+        (labelled_vae, {}, "a ConditionalVAE is trained with labels; found none"),
+        (labelled_vae, {"labels": LABELS[:9]}, "found 9 labels for 50 images"),
+        (labelled_vae, {"labels": LABELS + 1}, "labels must lie in 0 to 2; found 1 to 3"),
+        (
+            labelled_vae,
+            {"labels": LABELS, "validation": HELD_OUT},
+            "a ConditionalVAE is trained with labels; found none",
+        ),
+    ],
+)
+def test_labels_that_do_not_fit_are_refused_and_nothing_is_changed(model, options, message):
+    vae = model()
+    before = weights(vae)
+    with pytest.raises(ValueError, match=message):
+        train(vae, **options)
+    assert same(weights(vae), before)
 
 
 def test_the_images_are_not_changed():

@@ -92,6 +92,13 @@ def check_vae(vae: VAE) -> None:
         )
     _check_network("encoder", vae.encoder)
     _check_network("decoder", vae.decoder)
+    ends = widths(vae.encoder)[0], widths(vae.decoder)[0]
+    if ends != (vae.pixels, vae.latent_dim):
+        raise ValueError(
+            f"the explorer needs networks that read the image ({vae.pixels} pixels) and the "
+            f"latents ({vae.latent_dim}) alone; found {ends[0]} and {ends[1]} inputs. A VAE that "
+            "is also given labels has no explorer; use VAE(latent_dim, hidden)."
+        )
     # The layers may be the right ones and yet be joined in another way: both are tried.
     weight = next(vae.parameters())
     z = torch.linspace(-2, 2, 3 * vae.latent_dim).reshape(3, -1).to(weight)  # (3, L)

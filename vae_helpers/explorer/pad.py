@@ -59,6 +59,11 @@ class DigitPad(CloudWidget):
                 f"the pad draws images of {SIDE} × {SIDE} = {SIDE * SIDE} pixels; found a VAE "
                 f"with pixels={vae.pixels}. Load one that was trained on MNIST."
             )
+        if vae.sigma2 is None:
+            raise ValueError(
+                "the pad scores grey strokes, as a Gaussian; found a VAE with Bernoulli pixels. "
+                "Load one that has a sigma2."
+            )
         mu = encode_means(vae, images, labels)
         cloud, cloud_scale, cloud_labels = pack_cloud(mu, labels)
         classes = labels.unique().tolist()
