@@ -136,14 +136,14 @@ def elbo(
 ) -> Elbo:
     r"""Estimate the evidence lower bound of each image with one sample of z.
 
-    ELBO(x) = E_q(z|x)[log p(x|z)] − β KL(q(z|x) ‖ p(z)) ≤ log p(x)  at β = 1.
+    ELBO(x) = E_q(z|x)[log p(x|z)] − β KL(q(z|x) ‖ p(z)) ≤ log p(x)  for β ≥ 1.
 
     The KL is exact. The expectation is estimated, without bias, by one reparameterized z.
 
     Args:
         vae: the model; ``vae.sigma2`` says whether its pixels are Gaussian or Bernoulli.
         x: images, ``(B, D)``.
-        beta: weight β ≥ 0 of the KL; only β = 1 gives a bound on log p(x).
+        beta: weight β ≥ 0 of the KL; 1 gives the ELBO, more a looser bound, less no bound.
         generator: source of the noise; None takes torch's global one.
 
     Returns:
