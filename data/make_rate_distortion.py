@@ -1,4 +1,6 @@
-"""Train the networks of chapter 16: data/rate_distortion/, in about a quarter of an hour on two cores.
+"""Train the networks of chapter 16, in about a quarter of an hour on two cores.
+
+The folder data/rate_distortion/ then holds
 
     beta_1.safetensors         the weights of the run with β = 1, and so on
     beta_1_warmup.safetensors  the same with a KL weight that rises over the first half
