@@ -1,4 +1,4 @@
-"""Train the networks of chapter 16: data/rate_distortion/, in about ten minutes on two cores.
+"""Train the networks of chapter 16: data/rate_distortion/, in 15 minutes on two idle cores.
 
     beta_1.safetensors         the weights of the run with β = 1, and so on
     beta_1_warmup.safetensors  the same with a KL weight that rises over the first half
