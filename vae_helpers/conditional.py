@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vae_helpers.networks import VAE, Decoder, Encoder
+from vae_helpers.networks import VAE, Decoder, Encoder, check_count
 
 
 class ConditionalVAE(VAE):
@@ -46,10 +46,7 @@ class ConditionalVAE(VAE):
         sigma2: float | None = 0.5,
         activation: str = "relu",
     ) -> None:
-        if isinstance(classes, bool) or not isinstance(classes, int) or classes < 1:
-            raise ValueError(
-                f"classes must be a whole number of at least 1; found {classes!r}. MNIST has ten."
-            )
+        check_count("classes", classes, "MNIST has ten.")
         super().__init__(latent_dim, hidden, pixels=pixels, sigma2=sigma2, activation=activation)
         self.classes = classes
         self.encoder = Encoder(latent_dim, self.hidden, pixels + classes, activation)

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from vae_helpers.networks import VAE
+from vae_helpers.networks import VAE, check_count
 from vae_helpers.objectives import Elbo, LatentVariableModel, elbo
 
 # How many densities `log_aggregate_posterior` holds at once: 8 MB of 64-bit numbers.
@@ -139,11 +139,7 @@ def refine(
     Source: Cremer et al. 2018, section 3; Kim et al. 2018.
     """
     for name, value in [("steps", steps), ("samples", samples)]:
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(
-                f"{name} must be a whole number of at least 1; found {value!r}. "
-                "The defaults are steps=500, samples=16."
-            )
+        check_count(name, value, "The defaults are steps=500, samples=16.")
     if not (0 < lr < math.inf):
         raise ValueError(f"lr must be positive and finite; found {lr!r}. Try 0.02.")
     with torch.no_grad():

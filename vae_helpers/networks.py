@@ -86,10 +86,11 @@ class VAE(nn.Module):
         activation: str = "relu",
     ) -> None:
         super().__init__()
+        sizes = "The book's VAE has latent_dim=4, hidden=(64, 32), pixels=784."
         for name, size in [("latent_dim", latent_dim), ("pixels", pixels)]:
-            _check_size(name, size)
+            check_count(name, size, sizes)
         for size in hidden:
-            _check_size("each width in hidden", size)
+            check_count("each width in hidden", size, sizes)
         if sigma2 is not None and not (0 < sigma2 < math.inf):
             raise ValueError(
                 f"sigma2 must be positive and finite; found {sigma2}. "
@@ -216,9 +217,7 @@ def _layers(sizes: Sequence[int], activation: str) -> nn.Sequential:
     return nn.Sequential(*layers[:-1])  # the last layer stays linear
 
 
-def _check_size(name: str, size: int) -> None:
-    if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-        raise ValueError(
-            f"{name} must be a whole number of at least 1; found {size!r}. "
-            "The book's VAE has latent_dim=4, hidden=(64, 32), pixels=784."
-        )
+def check_count(name: str, value: int, repair: str) -> None:
+    """Raise a ValueError that ends in the repair unless value is a whole number of at least 1."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"{name} must be a whole number of at least 1; found {value!r}. {repair}")

@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 from vae_helpers.checkpoints import load_checkpoint, save_checkpoint
 from vae_helpers.conditional import ConditionalVAE
 from vae_helpers.evaluation import score
-from vae_helpers.networks import VAE
+from vae_helpers.networks import VAE, check_count
 from vae_helpers.objectives import elbo
 
 
@@ -215,11 +215,7 @@ def _check_settings(
     resume: bool,
 ) -> None:
     for name, value in [("epochs", epochs), ("batch_size", batch_size)]:
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(
-                f"{name} must be a whole number of at least 1; found {value!r}. "
-                "The defaults are epochs=50, batch_size=200."
-            )
+        check_count(name, value, "The defaults are epochs=50, batch_size=200.")
     if not (0 < lr < math.inf):
         raise ValueError(f"lr must be positive and finite; found {lr!r}. Try 1e-3.")
     if not (0 <= beta < math.inf):
