@@ -1,4 +1,4 @@
-"""Train the networks of chapter 16, in about a quarter of an hour on two cores.
+"""Train the 28 networks of chapter 16; a killed sweep goes on with the same command.
 
 The folder data/rate_distortion/ then holds
 
