@@ -1,14 +1,16 @@
 """Train the network of Burda et al. 2016, table 1, as a VAE (K = 1) or as an IWAE (K = 50).
 
     python data/make_paper_weights.py --k 1 --epochs 3280     # the paper's whole schedule
-    python data/make_paper_weights.py --k 1 --epochs 600      # a shorter one, for a CPU
-    python data/make_paper_weights.py --k 50 --epochs 100 --precision medium
+    python data/make_paper_weights.py --k 1 --epochs 600 120 --lr 1e-3 3e-4
+    python data/make_paper_weights.py --k 50 --epochs 100 120 --lr 1e-3 3e-4 --precision medium
 
 The recipe is the paper's: 784-200-200-50, tanh, Bernoulli pixels, a new binarization of every
 image in every epoch, Adam with batches of 20. Its schedule has eight stages of 3^i epochs with
-the learning rate 0.001 · 10^(−i/7). A shorter run has the same eight rates for equal numbers of
-epochs, since at the lowest rate, where the paper spends two thirds of its time, it would not
-get far.
+the learning rate 0.001 · 10^(−i/7). Any other number of epochs has the eight rates for equal
+numbers of epochs, since at the lowest rate, where the paper spends two thirds of its time, a
+short run would not get far. A second number is a second round, with a first rate of its own: it
+goes on from the weights, with a new Adam and other noise. Those above end at lower rates than
+the paper's, to make up in part for the epochs they lack.
 
 Then log p(x) of the 10,000 test images is bounded with K = 5000. Four files are written beside
 this one: paper_k1.safetensors holds the weights, paper_k1.json the options, paper_k1_log.csv one
@@ -35,6 +37,7 @@ from tqdm.auto import tqdm
 from vae_helpers.checkpoints import load_checkpoint, load_vae, save_checkpoint, save_vae
 from vae_helpers.data import binarize, load_mnist
 from vae_helpers.files import write_atomically
+from vae_helpers.gradients import ImportanceWeightedGradient, one_vector
 from vae_helpers.networks import VAE
 from vae_helpers.objectives import importance_weighted_bound
 
@@ -43,13 +46,13 @@ STAGES = 8
 PAPER_EPOCHS = 3280  # 3^0 + 3^1 + … + 3^7
 
 
-def learning_rate(epoch: int, epochs: int) -> float:
-    """Return the rate of an epoch, counted from 0."""
+def learning_rate(first: float, epoch: int, epochs: int) -> float:
+    """Return the rate of an epoch, counted from 0; it falls to a tenth of the first."""
     if epochs == PAPER_EPOCHS:
         stage = math.floor(math.log(2 * epoch + 1, 3) + 1e-9)
     else:
         stage = STAGES * epoch // epochs
-    return 1e-3 * 10 ** (-stage / 7)
+    return first * 10 ** (-stage / 7)
 
 
 def paper_network(images: Tensor) -> VAE:
@@ -65,11 +68,10 @@ def paper_network(images: Tensor) -> VAE:
 
 
 def train_epoch(
-    vae: VAE,
+    gradient: ImportanceWeightedGradient,
     images: Tensor,
     optimizer: torch.optim.Optimizer,
     generator: torch.Generator,
-    k: int,
     batch_size: int,
 ) -> float:
     """Take one step a batch; return the mean bound over the epoch, nats an image."""
@@ -77,11 +79,8 @@ def train_epoch(
     total = torch.zeros((), device=images.device)
     for indices in order.split(batch_size):
         x = binarize(images[indices], generator=generator)
-        bound = importance_weighted_bound(vae, x, k=k, generator=generator)
-        optimizer.zero_grad()
-        (-bound.mean()).backward()
+        total += gradient(x, generator=generator).sum()
         optimizer.step()
-        total += bound.detach().sum()
     return total.item() / len(images)
 
 
@@ -116,26 +115,36 @@ def train(options: argparse.Namespace, images: Tensor, test_images: Tensor, name
     checkpoint = FOLDER / f"{name}.checkpoint.safetensors"
     torch.manual_seed(options.seed)
     vae = paper_network(images).to(options.device)
-    optimizer = torch.optim.Adam(vae.parameters(), lr=1e-3, eps=1e-4, fused=True)
-    generator = torch.Generator(options.device).manual_seed(options.seed)
-    recipe = {"k": options.k, "epochs": options.epochs, "batch_size": options.batch_size}
-    recipe |= {"seed": options.seed, "precision": options.precision}
-    state = {"vae": vae, "optimizer": optimizer, "generator": generator, "recipe": recipe}
+    recipe = {"k": options.k, "epochs": options.epochs, "lr": options.lr}
+    recipe |= {
+        "batch_size": options.batch_size,
+        "seed": options.seed,
+        "precision": options.precision,
+    }
     history: dict[str, list[float]] = {"bound": [], "held_out_50": [], "seconds": []}
-    if checkpoint.exists():
-        history = load_checkpoint(checkpoint, **state)
+    # The epochs of all rounds: number of the round, of the epoch in it, length of the round.
+    rounds = [(r, e, length) for r, length in enumerate(options.epochs) for e in range(length)]
 
-    for epoch in range(len(history["bound"]), options.epochs):
-        start = time.perf_counter()
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(epoch, options.epochs)
-        bound = train_epoch(vae, images, optimizer, generator, options.k, options.batch_size)
-        history["bound"].append(bound)
-        history["held_out_50"].append(held_out(vae, test_images))
-        history["seconds"].append(time.perf_counter() - start)
-        save_checkpoint(checkpoint, **state, history=history)
-        found = f"{bound:.2f}, held-out {history['held_out_50'][-1]:.2f}"
-        print(f"{name}, epoch {epoch + 1}: {found}", flush=True)
+    with one_vector(vae) as weights:
+        gradient = ImportanceWeightedGradient(vae, options.k)
+        generator = torch.Generator(options.device)
+        optimizer = torch.optim.Adam([weights], eps=1e-4, fused=True)
+        state = {"vae": vae, "optimizer": optimizer, "generator": generator, "recipe": recipe}
+        if checkpoint.exists():
+            history = load_checkpoint(checkpoint, **state)
+        for number, epoch, epochs in rounds[len(history["bound"]) :]:
+            start = time.perf_counter()
+            if epoch == 0:
+                generator.manual_seed(options.seed + number)
+                optimizer.state.clear()
+            optimizer.param_groups[0]["lr"] = learning_rate(options.lr[number], epoch, epochs)
+            bound = train_epoch(gradient, images, optimizer, generator, options.batch_size)
+            history["bound"].append(bound)
+            history["held_out_50"].append(held_out(vae, test_images))
+            history["seconds"].append(time.perf_counter() - start)
+            save_checkpoint(checkpoint, **state, history=history)
+            found = f"{bound:.2f}, held-out {history['held_out_50'][-1]:.2f}"
+            print(f"{name}, epoch {len(history['bound'])}: {found}", flush=True)
 
     table = io.StringIO()
     rows = csv.writer(table, lineterminator="\n")
@@ -152,12 +161,16 @@ def main() -> None:
     """Train unless there are weights, then bound log p(x) of the test images."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--k", type=positive, default=1, help="samples of the bound, 1 is the VAE")
-    parser.add_argument("--epochs", type=positive, default=PAPER_EPOCHS)
+    parser.add_argument("--epochs", type=positive, nargs="+", default=[PAPER_EPOCHS])
+    parser.add_argument("--lr", type=float, nargs="+", default=[1e-3], help="one for each round")
     parser.add_argument("--batch-size", type=positive, default=20)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--precision", choices=["highest", "high", "medium"], default="highest")
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
+    if len(options.epochs) != len(options.lr):
+        found = f"{len(options.epochs)} numbers of epochs and {len(options.lr)} learning rates"
+        parser.error(f"expected one learning rate for each round; found {found}")
     name = f"paper_k{options.k}"
     weights = FOLDER / f"{name}.safetensors"
     images, _ = load_mnist("train", device=options.device)

@@ -21,7 +21,8 @@ MAY_IMPORT = {
     "devices": {"torch"},
     "data": {"torch", "torchvision", "devices", "files"},
     "checkpoints": {"torch", "safetensors", "conditional", "devices", "files", "networks"},
-    "training": {"torch", "tqdm", "checkpoints", "conditional", "evaluation"}
+    "gradients": {"torch", "networks", "objectives"},
+    "training": {"torch", "tqdm", "checkpoints", "conditional", "evaluation", "gradients"}
     | {"networks", "objectives"},
     "evaluation": {"torch", "networks", "objectives"},
     "experiment": {"torch", "checkpoints", "data", "evaluation", "networks", "training"},
@@ -40,7 +41,7 @@ MAY_IMPORT = {
 STANDARD = {
     *("__future__", "collections", "concurrent", "contextlib", "copy", "dataclasses", "gzip"),
     *("hashlib", "importlib", "io", "itertools", "json", "math", "os", "pathlib", "re"),
-    *("resource", "secrets", "statistics", "tempfile", "threading", "time", "traceback"),
+    *("resource", "secrets", "statistics", "sys", "tempfile", "threading", "time", "traceback"),
     *("typing", "warnings", "zlib"),
 }
 

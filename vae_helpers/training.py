@@ -6,18 +6,20 @@ import math
 import os
 import warnings
 import zlib
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from vae_helpers.checkpoints import load_checkpoint, save_checkpoint
 from vae_helpers.conditional import ConditionalVAE
 from vae_helpers.evaluation import score
+from vae_helpers.gradients import ElboGradient, one_vector, tiny_numbers_as_zero
 from vae_helpers.networks import VAE, check_count
-from vae_helpers.objectives import elbo
+from vae_helpers.objectives import Elbo, elbo
 
 
 @dataclass(frozen=True)
@@ -106,14 +108,16 @@ def fit(
     _check_data(vae, images, labels)
     if validation is not None:
         _check_data(vae, validation, validation_labels)
-    # One kernel for all parameters: a step of Adam costs less than a pass of the network.
-    optimizer = torch.optim.Adam(vae.parameters(), lr=lr, fused=True)
     generator = torch.Generator(images.device).manual_seed(seed)
     history = History()
     recipe: dict[str, object] = {}
     if checkpoint is not None:
         recipe = _recipe(images, labels, validation, batch_size, lr, seed)
         recipe |= {"beta": beta, "warmup": warmup}
+    # tqdm reads TQDM_DISABLE by itself in a terminal, but not in a notebook.
+    quiet = not progress or bool(os.environ.get("TQDM_DISABLE"))
+    with one_vector(vae) as weights, tiny_numbers_as_zero():
+        optimizer = torch.optim.Adam([weights], lr=lr, fused=True)
         if resume and Path(checkpoint).exists():
             history = History(
                 **load_checkpoint(
@@ -125,84 +129,103 @@ def fit(
                     max_epochs=epochs,
                 )
             )
-    # tqdm reads TQDM_DISABLE by itself in a terminal, but not in a notebook.
-    quiet = not progress or bool(os.environ.get("TQDM_DISABLE"))
-    bar = tqdm(desc="Training", total=epochs, initial=history.epochs, unit="epoch", disable=quiet)
-    try:
-        while history.epochs < epochs:
-            weight = beta * min(1.0, history.epochs / warmup) if warmup else beta
-            log_likelihood, kl = _train_epoch(
-                vae,
-                images,
-                labels,
-                optimizer,
-                generator,
-                batch_size,
-                weight,
-                history.epochs + 1,
-                checkpoint,
-            )
-            measured = {"log_likelihood": log_likelihood, "kl": kl}
-            if validation is not None:
-                scores = score(vae, validation, labels=validation_labels, seed=seed)
-                measured |= {
-                    "validation_log_likelihood": scores.log_likelihood.mean().item(),
-                    "validation_kl": scores.kl.mean().item(),
-                }
-            longer = replace(
-                history, **{name: [*getattr(history, name), x] for name, x in measured.items()}
-            )
-            if checkpoint is not None:
-                save_checkpoint(
-                    checkpoint,
-                    vae=vae,
-                    optimizer=optimizer,
-                    generator=generator,
-                    recipe=recipe,
-                    history=asdict(longer),
-                )
-            history = longer  # an epoch counts whole or not at all, whenever Ctrl-C comes
-            bar.set_postfix(elbo=f"{history.elbo[-1]:.2f} nats")
-            bar.update()
-    except KeyboardInterrupt:
-        warnings.warn(
-            f"interrupted in epoch {history.epochs + 1}: the history of {history.epochs} "
-            "finished epochs is returned; the weights are those of the interruption",
-            stacklevel=2,
+        take_gradient = _gradient(vae, images, labels, weights, generator)
+        bar = tqdm(
+            desc="Training", total=epochs, initial=history.epochs, unit="epoch", disable=quiet
         )
-    finally:
-        bar.close()
+        try:
+            while history.epochs < epochs:
+                weight = beta * min(1.0, history.epochs / warmup) if warmup else beta
+                log_likelihood, kl = _train_epoch(
+                    take_gradient,
+                    weights,
+                    optimizer,
+                    torch.randperm(len(images), generator=generator, device=images.device),
+                    batch_size,
+                    weight,
+                    history.epochs + 1,
+                    checkpoint,
+                )
+                measured = {"log_likelihood": log_likelihood, "kl": kl}
+                if validation is not None:
+                    scores = score(vae, validation, labels=validation_labels, seed=seed)
+                    measured |= {
+                        "validation_log_likelihood": scores.log_likelihood.mean().item(),
+                        "validation_kl": scores.kl.mean().item(),
+                    }
+                longer = replace(
+                    history, **{name: [*getattr(history, name), x] for name, x in measured.items()}
+                )
+                if checkpoint is not None:
+                    save_checkpoint(
+                        checkpoint,
+                        vae=vae,
+                        optimizer=optimizer,
+                        generator=generator,
+                        recipe=recipe,
+                        history=asdict(longer),
+                    )
+                history = longer  # an epoch counts whole or not at all, whenever Ctrl-C comes
+                bar.set_postfix(elbo=f"{history.elbo[-1]:.2f} nats")
+                bar.update()
+        except KeyboardInterrupt:
+            warnings.warn(
+                f"interrupted in epoch {history.epochs + 1}: the history of {history.epochs} "
+                "finished epochs is returned; the weights are those of the interruption",
+                stacklevel=2,
+            )
+        finally:
+            bar.close()
     return history
 
 
-def _train_epoch(
+def _gradient(
     vae: VAE,
     images: Tensor,
     labels: Tensor | None,
-    optimizer: torch.optim.Optimizer,
+    weights: nn.Parameter,
     generator: torch.Generator,
+) -> Callable[[Tensor, float], Elbo]:
+    """Return the function that puts the gradient of the mean −ELBO of a batch into weights.
+
+    It takes the indices of the images and β, and returns the ELBO. Its two ways give the same.
+    """
+    if ElboGradient.knows(vae):
+        by_hand = ElboGradient(vae)
+        return lambda indices, beta: by_hand(images[indices], beta=beta, generator=generator)
+
+    def by_autograd(indices: Tensor, beta: float) -> Elbo:
+        model = vae if labels is None else vae.given(labels[indices])
+        batch = elbo(model, images[indices], beta=beta, generator=generator)
+        weights.grad.zero_()
+        (-batch.elbo.mean()).backward()
+        return batch
+
+    return by_autograd
+
+
+def _train_epoch(
+    take_gradient: Callable[[Tensor, float], Elbo],
+    weights: nn.Parameter,
+    optimizer: torch.optim.Optimizer,
+    order: Tensor,
     batch_size: int,
     beta: float,
     epoch: int,
     checkpoint: str | os.PathLike[str] | None,
 ) -> tuple[float, float]:
     """Take one step a batch; return the mean log-likelihood and KL, nats an image."""
-    order = torch.randperm(len(images), generator=generator, device=images.device)
     log_likelihood = kl = 0.0
     for step, indices in enumerate(order.split(batch_size), start=1):
-        model = vae if labels is None else vae.given(labels[indices])
-        batch = elbo(model, images[indices], beta=beta, generator=generator)
-        loss = -batch.elbo.mean()
-        if not math.isfinite(loss.item()):
-            raise _not_finite(f"the loss is {loss.item()} in step {step}", epoch, checkpoint)
-        optimizer.zero_grad()
-        loss.backward()
+        batch = take_gradient(indices, beta)
+        if not math.isfinite(loss := -batch.elbo.mean().item()):
+            raise _not_finite(f"the loss is {loss} in step {step}", epoch, checkpoint)
         optimizer.step()
         log_likelihood += batch.log_likelihood.sum().item()
         kl += batch.kl.sum().item()
-    if not all(parameter.isfinite().all() for parameter in vae.parameters()):
+    if not weights.isfinite().all():
         raise _not_finite(f"a weight is not finite after step {step}", epoch, checkpoint)
-    return log_likelihood / len(images), kl / len(images)
+    return log_likelihood / len(order), kl / len(order)
 
 
 def _check_settings(
