@@ -4,6 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+PEERS := bench/.venv/.ready
 
 .PHONY: help book test lab notebooks bench clean
 
@@ -12,7 +13,7 @@ help:
 	@echo 'make test              run every check there is'
 	@echo 'make lab               open the chapters in JupyterLab'
 	@echo 'make notebooks         re-execute all chapters in place; one: make notebooks CH=08'
-	@echo 'make bench             measure the built site and the sweep: bytes, Lighthouse, seconds'
+	@echo 'make bench             measure training beside its peers, the helpers, the sweep and the site'
 	@echo 'make clean             remove all that make made (.venv, _build, caches)'
 	@echo 'Another Python (3.11 or newer): make book PYTHON=python3.13'
 
@@ -32,13 +33,15 @@ lab: $(READY)
 notebooks: $(READY)
 	@$(BIN)/python book/execute.py $(CH)
 
-bench: book
-	@$(BIN)/python bench/pages.py
+bench: book $(PEERS)
+	@bench/$(BIN)/python bench/training.py
+	@$(BIN)/python bench/helpers.py
 	@$(BIN)/python bench/sweep.py
+	@$(BIN)/python bench/pages.py
 
 clean:
 	rm -rf .venv _build data/mnist/MNIST *.egg-info .pytest_cache .ruff_cache .hypothesis \
-		bench/node_modules
+		bench/node_modules bench/.venv
 	find book notebooks tests vae_helpers \( -name __pycache__ -o -name .ipynb_checkpoints \) \
 		-prune -exec rm -rf {} +
 
@@ -55,3 +58,11 @@ $(READY): requirements.txt constraints.txt pyproject.toml
 	@echo 'Installing the pins into .venv (about a minute) …'
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -r requirements.txt
 	@touch $(READY)
+
+$(PEERS): requirements.txt constraints.txt pyproject.toml bench/requirements.txt $(READY)
+	@test -f $(PEERS) || $(BIN)/python -m venv --clear bench/.venv
+	@rm -f $(PEERS)
+	@echo 'Installing the peers into bench/.venv (two minutes) …'
+	@bench/$(BIN)/python -m pip install -qq --disable-pip-version-check \
+		-r requirements.txt -r bench/requirements.txt
+	@touch $(PEERS)

@@ -192,7 +192,9 @@ def _gradient(
     """
     if ElboGradient.knows(vae):
         by_hand = ElboGradient(vae)
-        return lambda indices, beta: by_hand(images[indices], beta=beta, generator=generator)
+        return lambda indices, beta: by_hand(
+            images.index_select(0, indices), beta=beta, generator=generator
+        )
 
     def by_autograd(indices: Tensor, beta: float) -> Elbo:
         model = vae if labels is None else vae.given(labels[indices])
