@@ -7,6 +7,7 @@ import resource
 import subprocess
 import sys
 import textwrap
+from collections import Counter
 
 import browser as browsers
 import pytest
@@ -22,6 +23,18 @@ settings.load_profile("book")
 
 # Tensors this small gain nothing from a second thread, and wait for it long on a busy machine.
 torch.set_num_threads(1)
+
+
+def pytest_terminal_summary(terminalreporter):
+    """The ten slowest files, a notebook or a file of tests each, its cells or tests together."""
+    seconds = Counter()
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if hasattr(report, "duration"):
+                seconds[report.nodeid.split("::")[0]] += report.duration
+    terminalreporter.section("slowest 10 files")
+    for path, total in seconds.most_common(10):
+        terminalreporter.line(f"{total:7.1f}s {path}")
 
 
 @pytest.fixture
