@@ -1,8 +1,5 @@
 """Claims about the gradients by hand: they are autograd's, and one vector holds all weights."""
 
-import math
-import sys
-
 import pytest
 import torch
 from torch import nn
@@ -11,11 +8,12 @@ from vae_helpers.conditional import ConditionalVAE
 from vae_helpers.gradients import (
     ElboGradient,
     ImportanceWeightedGradient,
+    drop_tiny_moments,
     one_vector,
-    tiny_numbers_as_zero,
 )
 from vae_helpers.networks import VAE
 from vae_helpers.objectives import elbo, importance_weighted_bound
+from vae_helpers.training import fit
 
 MODELS = {
     "the book's": {},
@@ -39,7 +37,11 @@ def binary(rows: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
 
 
 def gradients(vae: nn.Module) -> list[torch.Tensor]:
-    return [parameter.grad.clone() for parameter in vae.parameters()]
+    """Copies of the gradients, whose place is then filled with NaN: what is read was written."""
+    found = [parameter.grad.clone() for parameter in vae.parameters()]
+    for parameter in vae.parameters():
+        parameter.grad.fill_(torch.nan)
+    return found
 
 
 # The ELBO
@@ -95,18 +97,71 @@ def test_batches_of_different_sizes_follow_each_other():
     assert all(torch.equal(a, b) for a, b in zip(short, gradients(vae), strict=True))
 
 
-def test_it_knows_the_vae_itself_and_no_variant():
-    class Other(VAE):
-        pass
+def test_a_vae_without_gradients_is_given_some():
+    vae = made("the book's")
+    ElboGradient(vae)(binary(9), generator=seeded())
+    found = gradients(vae)
+    vae.zero_grad()
+    (-elbo(vae, binary(9), generator=seeded()).elbo.mean()).backward()
+    assert all(torch.equal(a, b) for a, b in zip(found, gradients(vae), strict=True))
 
-    assert ElboGradient.knows(VAE(pixels=30))
-    assert not ElboGradient.knows(Other(pixels=30))
-    assert not ElboGradient.knows(ConditionalVAE(pixels=30))
-    frozen, replaced = VAE(pixels=30), VAE(pixels=30)
-    frozen.decoder.requires_grad_(False)
-    replaced.encoder = nn.Linear(30, 8)
-    assert not ElboGradient.knows(frozen)
-    assert not ElboGradient.knows(replaced)
+
+class Variant(VAE):
+    """A model that is no longer the book's."""
+
+
+def frozen(vae):
+    vae.decoder.requires_grad_(False)
+
+
+def another_encoder(vae):
+    vae.encoder = nn.Linear(30, 8)
+
+
+def another_activation(vae):
+    vae.encoder.layers[1] = nn.Tanh()
+
+
+def normed(vae):
+    nn.utils.parametrizations.weight_norm(vae.decoder.layers[0])
+
+
+def watched(vae):
+    vae.encoder.layers[0].register_forward_hook(print)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_it_knows_every_vae_as_it_was_built(name):
+    assert ElboGradient.knows(made(name))
+
+
+@pytest.mark.parametrize("change", [frozen, another_encoder, another_activation, normed, watched])
+def test_it_does_not_know_a_vae_that_was_changed(change):
+    vae = made("the book's")
+    change(vae)
+    assert not ElboGradient.knows(vae)
+
+
+@pytest.mark.parametrize("kind", [Variant, ConditionalVAE])
+def test_it_does_not_know_a_relative(kind):
+    assert not ElboGradient.knows(kind(pixels=30))
+
+
+@pytest.mark.parametrize("change", [frozen, another_activation, normed])
+def test_fit_trains_a_changed_vae_by_autograd(change):
+    plain, fitted = made("the book's"), made("the book's")
+    for vae in (plain, fitted):
+        change(vae)
+    weights = [each for each in plain.parameters() if each.requires_grad]
+    adam = torch.optim.Adam(weights, lr=1e-3, fused=True)
+    noise = torch.Generator().manual_seed(0)
+    for indices in torch.randperm(20, generator=noise).split(8):
+        adam.zero_grad()
+        (-elbo(plain, binary(20)[indices], generator=noise).elbo.mean()).backward()
+        adam.step()
+    fit(fitted, binary(20), epochs=1, batch_size=8, progress=False)
+    for ours, theirs in zip(fitted.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-7)
 
 
 # The importance-weighted bound
@@ -122,11 +177,27 @@ def test_the_bound_and_its_gradients_are_those_of_autograd(k, activation):
     (-expected.mean()).backward()
     by_autograd = gradients(vae)
     gradient = ImportanceWeightedGradient(vae, k)
-    for _ in range(2):  # the second time into memory that is there
+    for _ in range(2):  # the second time over the results of the first
         found = gradient(x, generator=seeded())
         torch.testing.assert_close(found, expected, rtol=1e-12, atol=0)
         for ours, theirs in zip(gradients(vae), by_autograd, strict=True):
             torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-14)
+
+
+def test_the_gradient_of_the_bound_is_its_slope():
+    torch.manual_seed(0)
+    vae = VAE(3, (16, 8), pixels=30, sigma2=None, activation="tanh").double()
+    x = binary(5, torch.float64)
+    with one_vector(vae) as weights:
+        ImportanceWeightedGradient(vae, 6)(x, generator=seeded())
+        direction = torch.randn(weights.shape, generator=seeded(), dtype=torch.float64)
+        expected, values = weights.grad @ direction, []
+        with torch.no_grad():
+            for step in (1e-6, -2e-6):
+                weights.add_(step * direction)
+                values.append(-importance_weighted_bound(vae, x, k=6, generator=seeded()).mean())
+        slope = (values[0] - values[1]) / 2e-6
+        torch.testing.assert_close(slope, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_batches_of_different_sizes_have_their_own_bound():
@@ -147,25 +218,50 @@ def test_batches_of_different_sizes_have_their_own_bound():
 def test_the_vector_holds_the_weights_and_their_gradients():
     vae = made("the book's")
     before = [parameter.clone() for parameter in vae.parameters()]
+    places = [parameter.data_ptr() for parameter in vae.parameters()]
     with one_vector(vae) as weights:
         assert all(torch.equal(a, b) for a, b in zip(vae.parameters(), before, strict=True))
         assert torch.equal(weights, torch.cat([value.flatten() for value in before]))
         (-elbo(vae, binary(9)).elbo.mean()).backward()
-        assert torch.equal(weights.grad, torch.cat([g.flatten() for g in gradients(vae)]))
+        assert torch.equal(weights.grad, torch.cat([p.grad.flatten() for p in vae.parameters()]))
         with torch.no_grad():
             weights.add_(1)
     for parameter, value in zip(vae.parameters(), before, strict=True):
         assert torch.equal(parameter, value + 1)
         assert parameter.grad is None
-        assert parameter.untyped_storage().nbytes() == parameter.nbytes
+    assert [parameter.data_ptr() for parameter in vae.parameters()] == places
 
 
-def test_the_weights_have_their_own_memory_again_after_an_error():
+def test_the_weights_are_where_they_were_after_an_error():
     vae = made("the book's")
-    with pytest.raises(ZeroDivisionError), one_vector(vae):
+    state = vae.state_dict()
+    with pytest.raises(ZeroDivisionError), one_vector(vae) as weights:
+        weights.data.fill_(3)
         _ = 1 / 0
-    memory = {parameter.untyped_storage().data_ptr() for parameter in vae.parameters()}
-    assert len(memory) == len(list(vae.parameters()))
+    assert all((value == 3).all() for value in state.values())
+
+
+def test_frozen_weights_stay_outside_the_vector_and_do_not_move():
+    vae = made("the book's")
+    vae.decoder.requires_grad_(False)
+    before = [parameter.clone() for parameter in vae.decoder.parameters()]
+    fit(vae, binary(20), epochs=2, progress=False)
+    assert all(torch.equal(a, b) for a, b in zip(vae.decoder.parameters(), before, strict=True))
+    with one_vector(vae) as weights:
+        assert len(weights) == sum(each.numel() for each in vae.encoder.parameters())
+
+
+def test_a_run_does_not_go_on_with_other_weights_frozen(tmp_path):
+    vae, path = made("the book's"), tmp_path / "run.safetensors"
+    fit(vae, binary(20), epochs=1, checkpoint=path, progress=False)
+    vae.decoder.requires_grad_(False)
+    with pytest.raises(ValueError, match=r"another recipe.*trained"):
+        fit(vae, binary(20), epochs=2, checkpoint=path, resume=True, progress=False)
+
+
+def test_a_vae_without_a_weight_to_train_is_refused():
+    with pytest.raises(ValueError, match="found all of them frozen"):
+        fit(made("the book's").requires_grad_(False), binary(20), epochs=1, progress=False)
 
 
 def test_adam_on_the_vector_takes_the_steps_of_adam_on_the_parameters():
@@ -185,30 +281,43 @@ def test_adam_on_the_vector_takes_the_steps_of_adam_on_the_parameters():
                 torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-7)
 
 
-# Tiny numbers
-
-TINY = sys.float_info.min
+# Tiny moments
 
 
-def test_tiny_numbers_are_zero_in_the_block_only():
-    assert TINY / 2 > 0
-    with tiny_numbers_as_zero():
-        assert TINY / 2 == 0
-        assert (torch.full((100,), 1e-30) * 1e-10 == 0).all()
-    assert TINY / 2 > 0
+def test_moments_below_the_threshold_become_zero_and_others_stay():
+    weight = nn.Parameter(torch.zeros(4))
+    adam = torch.optim.Adam([weight], fused=True)
+    drop_tiny_moments(adam)  # before the first step there are none
+    weight.grad = torch.tensor([1e-20, -1e-20, 1e-26, -1e-26])
+    adam.step()
+    state = adam.state[weight]
+    means, squares = state["exp_avg"].clone(), state["exp_avg_sq"].clone()
+    drop_tiny_moments(adam)
+    assert torch.equal(state["exp_avg"], torch.tensor([means[0], means[1], 0, 0]))
+    assert torch.equal(state["exp_avg_sq"], squares)
+    assert means[0] > 0 > means[1]
+    assert means[2] != 0
 
 
-def test_a_mode_that_was_set_before_stays_set():
-    torch.set_flush_denormal(True)
-    try:
-        with tiny_numbers_as_zero():
-            pass
-        assert TINY / 2 == 0
-    finally:
-        torch.set_flush_denormal(False)
-
-
-def test_an_error_in_the_block_ends_the_mode():
-    with pytest.raises(ZeroDivisionError), tiny_numbers_as_zero():
-        _ = 1 / 0
-    assert math.nextafter(0, 1) / 1 > 0
+def test_a_run_long_enough_for_tiny_moments_takes_the_steps_of_the_plain_loop():
+    torch.manual_seed(0)
+    plain, fitted = VAE(pixels=32, hidden=(16, 8)), VAE(pixels=32, hidden=(16, 8))
+    for vae in (plain, fitted):
+        vae.load_state_dict(plain.state_dict())
+        with torch.no_grad():
+            vae.encoder.layers[0].bias[0] = 0.02  # this unit fires, and stops firing early
+            vae.encoder.layers[0].weight[0] = -1e-3
+    images = torch.rand(500, 32, generator=seeded())
+    adam = torch.optim.Adam(plain.parameters(), lr=1e-3, fused=True)
+    noise = torch.Generator().manual_seed(0)
+    for _ in range(25):  # of 50 steps
+        for indices in torch.randperm(500, generator=noise).split(10):
+            adam.zero_grad()
+            (-elbo(plain, images[indices], generator=noise).elbo.mean()).backward()
+            adam.step()
+    mean = adam.state[plain.encoder.layers[0].weight]["exp_avg"][0]
+    tiny = torch.finfo(torch.float32).tiny
+    assert ((mean != 0) & (mean.abs() < tiny)).any()
+    fit(fitted, images, epochs=25, batch_size=10, progress=False)
+    for ours, theirs in zip(fitted.parameters(), plain.parameters(), strict=True):
+        assert torch.equal(ours, theirs)

@@ -41,7 +41,7 @@ MAY_IMPORT = {
 STANDARD = {
     *("__future__", "collections", "concurrent", "contextlib", "copy", "dataclasses", "gzip"),
     *("hashlib", "importlib", "io", "itertools", "json", "math", "os", "pathlib", "re"),
-    *("resource", "secrets", "statistics", "sys", "tempfile", "threading", "time", "traceback"),
+    *("resource", "secrets", "statistics", "tempfile", "threading", "time", "traceback"),
     *("typing", "warnings", "zlib"),
 }
 

@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 from vae_helpers.checkpoints import load_checkpoint, save_checkpoint
 from vae_helpers.conditional import ConditionalVAE
 from vae_helpers.evaluation import score
-from vae_helpers.gradients import ElboGradient, one_vector, tiny_numbers_as_zero
+from vae_helpers.gradients import ElboGradient, drop_tiny_moments, one_vector
 from vae_helpers.networks import VAE, check_count
 from vae_helpers.objectives import Elbo, elbo
 
@@ -71,8 +71,9 @@ def fit(
 ) -> History:
     """Train a VAE in place: minimise the mean of −ELBO over shuffled batches with Adam.
 
-    The weights that vae holds are the starting point. Shuffling and noise come from one
-    generator, seeded with seed, so that a run on one machine repeats bit for bit.
+    The weights that vae holds are the starting point; gradients that it holds are lost.
+    Shuffling and noise come from one generator, seeded with seed, so that a run on one machine
+    repeats bit for bit. Weights that are frozen stay as they are.
 
     Args:
         vae: the model.
@@ -114,9 +115,10 @@ def fit(
     if checkpoint is not None:
         recipe = _recipe(images, labels, validation, batch_size, lr, seed)
         recipe |= {"beta": beta, "warmup": warmup}
+        recipe["trained"] = sum(each.numel() for each in vae.parameters() if each.requires_grad)
     # tqdm reads TQDM_DISABLE by itself in a terminal, but not in a notebook.
     quiet = not progress or bool(os.environ.get("TQDM_DISABLE"))
-    with one_vector(vae) as weights, tiny_numbers_as_zero():
+    with one_vector(vae) as weights:
         optimizer = torch.optim.Adam([weights], lr=lr, fused=True)
         if resume and Path(checkpoint).exists():
             history = History(
@@ -209,7 +211,7 @@ def _gradient(
 def _train_epoch(
     take_gradient: Callable[[Tensor, float], Elbo],
     weights: nn.Parameter,
-    optimizer: torch.optim.Optimizer,
+    optimizer: torch.optim.Adam,
     order: Tensor,
     batch_size: int,
     beta: float,
@@ -223,8 +225,11 @@ def _train_epoch(
         if not math.isfinite(loss := -batch.elbo.mean().item()):
             raise _not_finite(f"the loss is {loss} in step {step}", epoch, checkpoint)
         optimizer.step()
+        if step % 250 == 0:
+            drop_tiny_moments(optimizer)
         log_likelihood += batch.log_likelihood.sum().item()
         kl += batch.kl.sum().item()
+    drop_tiny_moments(optimizer)
     if not weights.isfinite().all():
         raise _not_finite(f"a weight is not finite after step {step}", epoch, checkpoint)
     return log_likelihood / len(order), kl / len(order)
