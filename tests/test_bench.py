@@ -90,6 +90,35 @@ def test_a_contestant_that_fails_stops_the_benchmark(training, monkeypatch, tmp_
         training.run("broken")
 
 
+def test_the_stored_table_is_that_of_these_contestants_and_of_whole_runs(training):
+    stored = json.loads(training.RESULT.read_text(encoding="utf-8"))
+    assert list(stored["results"]) == list(training.CONTESTANTS.values())
+    assert stored["epochs"] == 50
+    assert stored["threads"] >= 1
+    losses = [each["loss"] for each in stored["results"].values() if each["loss"] is not None]
+    assert len(losses) == len(training.CONTESTANTS) - 1
+    # The published log ends at 35.0 − 2, the book's band is 34.2 to 35.4, less 2.
+    assert all(32 < loss < 34 for loss in losses)
+    for each in stored["results"].values():
+        low, high = each["quartiles"]
+        assert 0 < low <= each["epoch"] <= high
+        assert each["wall"] > 49 * low
+
+
+def test_the_benchmark_itself_stays_small(printed):
+    program = """
+        import resource, runpy, sys
+        runpy.run_path(sys.argv[1])
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    """
+    before = """
+        import resource
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    """
+    # A child's peak memory begins with its parent's: torch alone would be 200 MB.
+    assert int(printed(program, BENCH / "training.py")) < int(printed(before)) + 50_000
+
+
 def test_a_run_has_its_wall_time_and_its_peak_memory(training, monkeypatch, tmp_path):
     (tmp_path / "training").mkdir()
     program = (

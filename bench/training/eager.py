@@ -28,7 +28,7 @@ class Network(nn.Module):
 
 
 def loss_of(network: nn.Module, x: Tensor) -> Tensor:
-    """Summed squared error plus KL, summed over the batch."""
+    """Summed squared error plus KL, summed over the batch as the original tutorial has it."""
     x_mean, mu, logvar = network(x)
     kl = 0.5 * torch.sum(mu.pow(2) + logvar.exp() - 1 - logvar)
     return nn.functional.mse_loss(x_mean, x, reduction="sum") + kl

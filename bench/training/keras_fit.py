@@ -11,34 +11,38 @@ import keras
 from keras import layers, ops
 
 
+def network(sizes: list[tuple[int, int]], *, last: str | None) -> keras.Sequential:
+    """ReLU between the layers; weights and offsets uniform as PyTorch draws them."""
+    stack = []
+    for i, (inputs, outputs) in enumerate(sizes):
+        limit = inputs**-0.5
+        uniform = keras.initializers.RandomUniform(-limit, limit)
+        activation = last if i == len(sizes) - 1 else "relu"
+        stack.append(
+            layers.Dense(
+                outputs, activation, kernel_initializer=uniform, bias_initializer=uniform.clone()
+            )
+        )
+    return keras.Sequential(stack)
+
+
 class Autoencoder(keras.Model):
     """784-64-32-(4+4) and 4-32-64-784."""
 
     def __init__(self) -> None:
         super().__init__()
         self.seed = keras.random.SeedGenerator(0)
-        self.encoder = keras.Sequential(
-            [
-                layers.Dense(64, activation="relu"),
-                layers.Dense(32, activation="relu"),
-                layers.Dense(2 * contest.LATENT),
-            ]
-        )
-        self.decoder = keras.Sequential(
-            [
-                layers.Dense(32, activation="relu"),
-                layers.Dense(64, activation="relu"),
-                layers.Dense(784, activation="sigmoid"),
-            ]
-        )
+        self.encoder = network(contest.ENCODER, last=None)
+        self.decoder = network(contest.DECODER, last="sigmoid")
 
     def call(self, x: object) -> object:
-        """Return the mean image; the KL is added to the loss."""
+        """Return the mean image, and add the loss: summed squared error and KL of an image."""
         mu, logvar = ops.split(self.encoder(x), 2, axis=-1)
         z = mu + ops.exp(0.5 * logvar) * keras.random.normal(ops.shape(mu), seed=self.seed)
         kl = 0.5 * ops.sum(mu**2 + ops.exp(logvar) - 1 - logvar, axis=-1)
-        self.add_loss(ops.mean(kl))
-        return self.decoder(z)
+        x_mean = self.decoder(z)
+        self.add_loss(ops.mean(ops.sum((x - x_mean) ** 2, axis=-1) + kl))
+        return x_mean
 
 
 class Clock(keras.callbacks.Callback):
@@ -61,18 +65,9 @@ def main() -> None:
     """Train and report."""
     images = contest.images()
     model, clock = Autoencoder(), Clock()
-    model.compile(
-        optimizer=keras.optimizers.Adam(1e-3, epsilon=1e-8),
-        loss=lambda x, x_mean: ops.sum((x - x_mean) ** 2, axis=-1),
-    )
-    history = model.fit(
-        images,
-        images,
-        batch_size=contest.BATCH,
-        epochs=contest.EPOCHS,
-        verbose=0,
-        callbacks=[clock],
-    )
+    model.compile(optimizer=keras.optimizers.Adam(1e-3, epsilon=1e-8))
+    options = {"batch_size": contest.BATCH, "epochs": contest.EPOCHS, "verbose": 0}
+    history = model.fit(images, callbacks=[clock], **options)
     contest.write(clock.seconds, history.history["loss"][-1], "keras", "jax")
 
 
