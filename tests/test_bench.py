@@ -5,11 +5,14 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+from vae_helpers.data import load_mnist
 
 ROOT = Path(__file__).resolve().parents[1]
 BENCH = ROOT / "bench"
@@ -57,6 +60,7 @@ def test_each_contestant_is_a_file_and_each_file_a_contestant(training):
 
 
 def test_the_original_loop_and_fit_train_the_same_thing():
+    load_mnist("train")  # the benchmark unpacks the images first
     losses = [reported(name)["loss"] for name in ("original", "ours")]
     # SSE + KL, mean over the first epoch. The published log has 66.3 − 2 there.
     assert all(58 < loss < 70 for loss in losses)
@@ -119,13 +123,23 @@ def test_the_benchmark_itself_stays_small(printed):
     assert int(printed(program, BENCH / "training.py")) < int(printed(before)) + 50_000
 
 
-def test_a_run_has_its_wall_time_and_its_peak_memory(training, monkeypatch, tmp_path):
+def test_a_run_has_its_wall_time_and_its_peak_memory(printed, tmp_path):
     (tmp_path / "training").mkdir()
-    program = (
-        "import json, time; held = bytearray(200_000_000); time.sleep(0.2); print(json.dumps({}))"
-    )
-    (tmp_path / "training" / "large.py").write_text(program)
-    monkeypatch.setattr(training, "FOLDER", tmp_path)
-    found = training.run("large")
+    contestant = """
+        import json, time
+        held = bytearray(200_000_000)
+        time.sleep(0.2)
+        print(json.dumps({}))
+    """
+    (tmp_path / "training" / "large.py").write_text(textwrap.dedent(contestant))
+    # In an interpreter of its own: this one, with torch and pages in memory, is a large parent.
+    program = """
+        import json, runpy, sys
+        from pathlib import Path
+        run = runpy.run_path(sys.argv[1])["run"]
+        run.__globals__["FOLDER"] = Path(sys.argv[2])
+        print(json.dumps(run("large")))
+    """
+    found = json.loads(printed(program, BENCH / "training.py", tmp_path))
     assert 0.2 < found["wall"] < 20
-    assert 190 < found["memory"] < 400
+    assert 190 < found["memory"] < 300
