@@ -214,6 +214,11 @@ def test_batches_of_different_sizes_have_their_own_bound():
             torch.testing.assert_close(found, expected, rtol=1e-12, atol=0)
 
 
+def test_gaussian_pixels_are_refused():
+    with pytest.raises(ValueError, match="Bernoulli pixels; found sigma2=0.5"):
+        ImportanceWeightedGradient(VAE(pixels=30), 5)
+
+
 # One vector
 
 

@@ -191,11 +191,18 @@ class ImportanceWeightedGradient:
         vae: the model, one that `ElboGradient.knows`, with Bernoulli pixels.
         k: number K ≥ 1 of samples.
 
+    Raises:
+        ValueError: the pixels of the model are Gaussian.
+
     Source: Burda et al. 2016, equation 14.
     """
 
     def __init__(self, vae: VAE, k: int) -> None:
-        self.vae = vae
+        if vae.sigma2 is not None:
+            raise ValueError(
+                f"expected a model with Bernoulli pixels; found sigma2={vae.sigma2}. "
+                "Differentiate importance_weighted_bound instead."
+            )
         self.k = k
         self.buffers: list[Tensor] = []
         self.encoder = _Layers(vae.encoder.layers, vae.activation)
