@@ -215,7 +215,7 @@ def test_batches_of_different_sizes_have_their_own_bound():
 
 
 def test_gaussian_pixels_are_refused():
-    with pytest.raises(ValueError, match="Bernoulli pixels; found sigma2=0.5"):
+    with pytest.raises(ValueError, match=r"Bernoulli pixels; found sigma2=0\.5"):
         ImportanceWeightedGradient(VAE(pixels=30), 5)
 
 
