@@ -98,6 +98,7 @@ class ElboGradient:
 
     def __init__(self, vae: VAE) -> None:
         self.vae = vae
+        self.residual: Tensor | None = None
         self.encoder = _Layers(vae.encoder.layers, vae.activation)
         self.decoder = _Layers(vae.decoder.layers, vae.activation)
 
@@ -126,7 +127,9 @@ class ElboGradient:
         else:
             x_mean = logits.sigmoid_()
             log_likelihood = gaussian(x, x_mean, sigma2=vae.sigma2)
-            delta = (x_mean - x).mul_(1 / (len(x) * vae.sigma2))
+            if self.residual is None or self.residual.shape != x.shape:
+                self.residual = torch.empty_like(x)
+            delta = torch.sub(x_mean, x, out=self.residual).mul_(1 / (len(x) * vae.sigma2))
             aten.sigmoid_backward.grad_input(delta, x_mean, grad_input=delta)
         delta_z = self.decoder.backward(delta)  # (B, L)
 
@@ -143,7 +146,8 @@ class _Layers:
     """The linear layers of one network: what they return, and the way back through them."""
 
     def __init__(self, layers: nn.Sequential, activation: str) -> None:
-        self.linear = [layer for layer in layers if isinstance(layer, nn.Linear)]
+        linear = [layer for layer in layers if isinstance(layer, nn.Linear)]
+        self.parameters = [(layer.weight, layer.bias) for layer in linear]
         for parameter in layers.parameters():
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
@@ -153,23 +157,23 @@ class _Layers:
     def forward(self, x: Tensor) -> Tensor:
         """Return the outcome of the last layer, which has no activation."""
         if not self.outputs or len(self.outputs[0]) != len(x):
-            self.outputs = [x.new_empty(len(x), layer.out_features) for layer in self.linear]
-            self.deltas = [x.new_empty(len(x), layer.in_features) for layer in self.linear]
+            self.outputs = [x.new_empty(len(x), len(weight)) for weight, _ in self.parameters]
+            self.deltas = [x.new_empty(len(x), weight.shape[1]) for weight, _ in self.parameters]
         self.inputs = [x, *self.outputs[:-1]]
-        for layer, h, out in zip(self.linear, self.inputs, self.outputs, strict=True):
-            torch.addmm(layer.bias, h, layer.weight.t(), out=out)
+        for (weight, bias), h, out in zip(self.parameters, self.inputs, self.outputs, strict=True):
+            torch.addmm(bias, h, weight.t(), out=out)
             if out is not self.outputs[-1]:
                 out.relu_() if self.relu else out.tanh_()
         return self.outputs[-1]
 
     def backward(self, delta: Tensor, *, to_input: bool = True) -> Tensor:
         """Set the gradients of weights and offsets; return that of the input, if it is wanted."""
-        for i in reversed(range(len(self.linear))):
-            layer, h = self.linear[i], self.inputs[i]
-            torch.mm(delta.t(), h, out=layer.weight.grad)
-            torch.sum(delta, 0, out=layer.bias.grad)
+        for i in reversed(range(len(self.parameters))):
+            (weight, bias), h = self.parameters[i], self.inputs[i]
+            torch.mm(delta.t(), h, out=weight.grad)
+            torch.sum(delta, 0, out=bias.grad)
             if i or to_input:
-                delta = torch.mm(delta, layer.weight, out=self.deltas[i])
+                delta = torch.mm(delta, weight, out=self.deltas[i])
             if i and self.relu:
                 aten.threshold_backward.grad_input(delta, h, 0, grad_input=delta)
             elif i:

@@ -194,9 +194,13 @@ def _gradient(
     """
     if ElboGradient.knows(vae):
         by_hand = ElboGradient(vae)
-        return lambda indices, beta: by_hand(
-            images.index_select(0, indices), beta=beta, generator=generator
-        )
+        batch = images.new_empty(0)  # one place for all batches: the processor has it at hand
+
+        def without_autograd(indices: Tensor, beta: float) -> Elbo:
+            torch.index_select(images, 0, indices, out=batch.resize_(len(indices), images.shape[1]))
+            return by_hand(batch, beta=beta, generator=generator)
+
+        return without_autograd
 
     def by_autograd(indices: Tensor, beta: float) -> Elbo:
         model = vae if labels is None else vae.given(labels[indices])
