@@ -10,6 +10,7 @@ import zlib
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -53,10 +54,11 @@ _FILES = (
 def load_mnist(
     split: str, *, root: str | os.PathLike[str] = MNIST_ROOT, device: str | torch.device = "cpu"
 ) -> tuple[Tensor, Tensor]:
-    """Load the MNIST digits into memory, as torchvision's MNIST class reads them.
+    """Load the MNIST digits into memory, the same as torchvision's MNIST class reads.
 
     The archives ``root/*.gz`` are unpacked once into ``root/MNIST/raw``; every load verifies
-    the unpacked files by SHA-256. Where both are absent torchvision downloads them.
+    the unpacked files by SHA-256. Where both are absent torchvision downloads them. Else it is
+    not imported, which takes ten times as long as to read the images.
 
     Args:
         split: "train" for the 60,000 training images, "test" for the 10,000 test images.
@@ -81,20 +83,17 @@ def load_mnist(
         )
     device = check_device(device)
     root = Path(root)
-    if (root / "MNIST" / "processed").exists():
-        raise ValueError(
-            f"{root / 'MNIST' / 'processed'} is a pickled cache of an old torchvision, which "
-            "torchvision prefers to the verified files; expected none. Delete it."
-        )
     raw = root / "MNIST" / "raw"
     missing = [file for file in _FILES if not _ensure_unpacked(file, root, raw)]
-    mnist = _torchvision_mnist()
     if missing:
-        _download(mnist, missing, root, raw)
-    dataset = mnist(root, train=split == "train", download=False)
-    # In place: a second copy of all images in 32 bits would be the largest thing in memory.
-    images = dataset.data.reshape(-1, 28 * 28).to(device=device, dtype=torch.float32).div_(255)
-    return images, dataset.targets.to(device=device, dtype=torch.int64)
+        _download(_torchvision_mnist(), missing, root, raw)
+    # After headers of 16 and 8 bytes the files hold one byte a pixel and one a label.
+    stem = "train" if split == "train" else "t10k"
+    pixels = np.fromfile(raw / f"{stem}-images-idx3-ubyte", np.uint8, offset=16)
+    labels = np.fromfile(raw / f"{stem}-labels-idx1-ubyte", np.uint8, offset=8)
+    images = torch.from_numpy(pixels.reshape(-1, 28 * 28)).to(device, torch.float32)
+    images.div_(255)  # in place: a second copy would be the largest thing in memory
+    return images, torch.from_numpy(labels).to(device, torch.int64)
 
 
 def binarize(images: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
