@@ -1,4 +1,4 @@
-"""What the helpers cost beside training: their imports, and the importance-weighted bound.
+"""What the helpers cost: their imports, how `fit` grows, and the importance-weighted bound.
 
 `make bench` runs this.
 """
@@ -18,6 +18,20 @@ from vae_helpers.objectives import importance_weighted_bound
 MODULES = ("objectives", "networks", "data", "training", "evaluation", "sweep")
 MODULES += ("plotting", "explorer")
 IMAGES, SAMPLES = 100, 5000
+FIT = """
+import resource, sys, time
+from vae_helpers.data import load_mnist
+from vae_helpers.networks import VAE
+from vae_helpers.training import fit
+count, epochs = map(int, sys.argv[1:])
+images = load_mnist("train")[0]
+fit(VAE(), images[:200], epochs=1, progress=False)  # what PyTorch loads at a first step
+start = time.perf_counter()
+fit(VAE(), images[:count], epochs=epochs, progress=False)
+kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+kilobytes /= 1024 if sys.platform == "darwin" else 1
+print(time.perf_counter() - start, kilobytes / 1024)
+"""
 
 
 def import_seconds(module: str) -> float:
@@ -44,6 +58,13 @@ def main() -> None:
     print("\nseconds of an import, in a new interpreter; the first line is torch alone\n")
     for module in ("torch", *(f"vae_helpers.{module}" for module in MODULES)):
         print(f"{import_seconds(module):8.2f}  {module}", flush=True)
+
+    print("\n  images  epochs   fit, s   µs an image and epoch   peak MB\n")
+    for count, epochs in ((15_000, 2), (15_000, 8), (60_000, 2), (60_000, 8)):
+        run = subprocess.check_output([sys.executable, "-c", FIT, str(count), str(epochs)])
+        seconds, memory = map(float, run.split())
+        each = seconds / (count * epochs) * 1e6
+        print(f"{count:8} {epochs:7} {seconds:8.2f} {each:23.2f} {memory:9.0f}", flush=True)
 
     torch.manual_seed(0)
     vae, x = VAE(), load_mnist("test")[0][:IMAGES]

@@ -62,13 +62,12 @@ class Site:
         return self.pages[self.folder / "notebooks" / f"{name}.html"]
 
 
-def built(folder: Path) -> Site:
-    """The book, built into this folder, with nothing written beside the sources."""
+def build_book(folder: Path) -> None:
+    """Build the book into this folder, with nothing written beside the sources."""
     before = sources()
     run = build(ROOT, folder)
     assert run.returncode == 0, run.stdout[-6000:]
     assert sources() == before, "the build wrote into the source tree"
-    return Site(folder / "_build" / "html")
 
 
 def sources() -> set[Path]:

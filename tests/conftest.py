@@ -13,7 +13,8 @@ import browser as browsers
 import pytest
 import torch
 from browser import Log
-from built_site import Site, built
+from built_site import Site, build_book
+from filelock import FileLock
 from hypothesis import settings
 from playwright.sync_api import Browser, Page
 
@@ -95,9 +96,14 @@ def gzipped():
 
 
 @pytest.fixture(scope="session")
-def site(tmp_path_factory) -> Site:
-    """The book's pages, built once for all tests that look at them."""
-    return built(tmp_path_factory.mktemp("site"))
+def site(tmp_path_factory, worker_id) -> Site:
+    """The book's pages, built once for all tests that look at them, on whichever worker."""
+    folder = tmp_path_factory.getbasetemp()
+    folder = (folder if worker_id == "master" else folder.parent) / "site"  # all workers have it
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            build_book(folder)
+    return Site(folder / "_build" / "html")
 
 
 @pytest.fixture(scope="session")
