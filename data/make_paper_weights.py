@@ -1,15 +1,16 @@
-"""Train the network of Burda et al. 2016, table 1, as a VAE (K = 1) or as an IWAE (K = 50).
+r"""Train the network of Burda et al. 2016, table 1, as a VAE (K = 1) or as an IWAE (K = 50).
 
     python data/make_paper_weights.py --k 1 --epochs 3280     # the paper's whole schedule
     python data/make_paper_weights.py --k 1 --epochs 600 120 --lr 1e-3 3e-4
-    python data/make_paper_weights.py --k 50 --epochs 100 120 --lr 1e-3 3e-4 --precision medium
+    python data/make_paper_weights.py --k 50 --epochs 100 120 120 --lr 1e-3 3e-4 3e-4 \
+        --precision medium
 
 The recipe is the paper's: 784-200-200-50, tanh, Bernoulli pixels, a new binarization of every
 image in every epoch, Adam with batches of 20. Its schedule has eight stages of 3^i epochs with
 the learning rate 0.001 · 10^(−i/7). Any other number of epochs has the eight rates for equal
 numbers of epochs, since at the lowest rate, where the paper spends two thirds of its time, a
-short run would not get far. A second number is a second round, with a first rate of its own: it
-goes on from the weights, with a new Adam and other noise. Those above end at lower rates than
+short run would not get far. Each further number is a further round, with a first rate of its own:
+it goes on from the weights, with a new Adam and other noise. Those above end at lower rates than
 the paper's, to make up in part for the epochs they lack.
 
 Then log p(x) of the 10,000 test images is bounded with K = 5000. Four files are written beside
