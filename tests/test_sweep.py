@@ -589,7 +589,9 @@ def test_a_configuration_that_is_no_mapping_of_names_is_refused(refused, config)
 
 
 @pytest.mark.parametrize(
-    "value", [float("nan"), float("inf"), torch.ones(2), {1, 2}, b"x", 1j, [1, object()]], ids=repr
+    "value",
+    [float("nan"), float("inf"), torch.ones(2), {1, 2}, b"x", 1j, [1, object()]],
+    ids=lambda value: type(value).__name__,
 )
 def test_a_configuration_that_json_cannot_hold_is_refused(refused, value):
     message = r"must hold what JSON can: (.|\n)* at place 0 (.|\n)*tolist\(\)"
