@@ -9,6 +9,7 @@
 """
 
 import hashlib
+import logging
 import posixpath
 import re
 from itertools import pairwise
@@ -133,6 +134,7 @@ def code_point(content: str) -> int:
 def store_icons(static: Path, sheet: str) -> str:
     """Store a font of the icons that this sheet names, and return the rule that loads it."""
     points = {code_point(content.strip()) for content in ICON.findall(sheet)}
+    logging.getLogger("fontTools").setLevel(logging.WARNING)  # else a build prints each table
     options = subset.Options(flavor="woff", hinting=False)
     font = subset.load_font(THEME / FONT, options)
     subsetter = subset.Subsetter(options)
