@@ -345,29 +345,25 @@ def test_a_run_that_kills_its_process_is_named_and_the_others_are_finished(go, f
 # Sweeps that are stopped
 
 SLOW = """
-    import signal, sys, time, warnings
-    from pathlib import Path
+    import signal, sys, time
     from vae_helpers.sweep import sweep
 
     def run(config):
-        (Path(sys_argv[2]) / f"{config['x']}.0").touch()
         time.sleep(0.05 if config["x"] < 3 else 100)
         return {"third": config["x"] / 3, "whole": config["x"]}
 
-    sys_argv = sys.argv
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a parent may have it ignored
     configs = [{"x": x} for x in range(6)]
-    sweep(configs, run=run, folder=sys.argv[1], n_jobs=int(sys.argv[3]), progress=False)
+    sweep(configs, run=run, folder=sys.argv[1], n_jobs=int(sys.argv[2]), progress=False)
 """
 
 
 @pytest.fixture
-def stopped(python, folder, notes):
+def stopped(python, folder):
     """Start a sweep whose fourth run does not end, stop it then; return what it told."""
 
     def run_and_stop(number: int, n_jobs: int) -> tuple[int, str]:
-        notes.mkdir()
-        with python(SLOW, folder, notes, n_jobs) as process:
+        with python(SLOW, folder, n_jobs) as process:
             deadline = time.monotonic() + 60
             while len(results(folder)) < 3 and process.poll() is None:
                 assert time.monotonic() < deadline
@@ -375,8 +371,6 @@ def stopped(python, folder, notes):
             time.sleep(0.1)
             process.send_signal(number)
             process.wait(timeout=60)
-            for path in notes.glob("*"):
-                path.unlink()
             return process.returncode, process.stderr.read() if number == signal.SIGINT else ""
 
     return run_and_stop
