@@ -24,6 +24,7 @@ book: $(READY)
 test: $(READY)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@# In the order of their names: those with the most tests are not those that take longest.
 	@$(BIN)/python -m pytest tests --ignore tests/test_ledger.py -n 2 --dist loadscope --no-loadscope-reorder
 	@$(BIN)/python -m pytest notebooks tests/test_ledger.py -n 2 --dist loadscope
 

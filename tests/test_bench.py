@@ -109,6 +109,18 @@ def test_the_stored_table_is_that_of_these_contestants_and_of_whole_runs(trainin
         assert each["wall"] > 49 * low
 
 
+def test_the_readme_quotes_the_ratios_of_the_stored_table(training):
+    results = json.loads(training.RESULT.read_text(encoding="utf-8"))["results"]
+    (quoted,) = re.findall(
+        r"an epoch of `fit` takes (.*)\.\n", (ROOT / "README.md").read_text(encoding="utf-8")
+    )
+    rivals = ("original", "plain", "keras_fit", "jax_scan", "floor")
+    ratios = [
+        results["fit"]["epoch"] / results[training.CONTESTANTS[rival]]["epoch"] for rival in rivals
+    ]
+    assert re.findall(r"\d\.\d\d", quoted) == [f"{ratio:.2f}" for ratio in ratios]
+
+
 def test_the_benchmark_itself_loads_nothing_large(printed):
     program = """
         import runpy, sys

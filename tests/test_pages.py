@@ -26,14 +26,22 @@ AXE_OPTIONS = {
 CONTRAST = {"runOnly": ["color-contrast"], "resultTypes": ["violations"], "preload": False}
 BUT_CONTRAST = AXE_OPTIONS | {"rules": {"color-contrast": {"enabled": False}}}
 PAGE = {"include": ["html"]}
-# What takes axe longest is the contrast of each word of code and each sign of a formula. Two with
-# the same class, colours and size have the same contrast, so it looks at one of a kind.
+# What takes axe longest is the contrast of each word of code and each sign of a formula. It hangs
+# on size and weight, and on the colours and opacities from the root down to the word. So axe looks
+# at one of each kind that has all of these, and its class, in common.
 ONE_OF_A_KIND = """() => {
-    const seen = new Set();
-    for (const each of document.querySelectorAll("pre, pre span, .katex span")) {
-        const { color, opacity, fontSize, fontWeight } = getComputedStyle(each);
-        const behind = getComputedStyle(each.closest("pre, .katex").parentElement).backgroundColor;
-        const kind = [each.className, color, opacity, fontSize, fontWeight, behind].join();
+    const seen = new Set(), known = new Map([[null, ""]]);
+    const behind = (each) => {
+        if (!known.has(each)) {
+            const { backgroundColor, opacity } = getComputedStyle(each);
+            known.set(each, [behind(each.parentElement), backgroundColor, opacity].join());
+        }
+        return known.get(each);
+    };
+    for (const each of document.querySelectorAll("pre, pre *, .katex, .katex *")) {
+        const { color, fontSize, fontWeight } = getComputedStyle(each);
+        const name = each.getAttribute("class");
+        const kind = [each.tagName, name, color, fontSize, fontWeight, behind(each)].join();
         const text = [...each.childNodes].some((node) => node.nodeType === 3 && node.data.trim());
         each.toggleAttribute("data-sample", text && !seen.has(kind));
         if (text) seen.add(kind);
@@ -110,9 +118,7 @@ def visit(host: str, disk: str, pages: list[str]) -> Visits:
                 for theme in filter(None, (first, then)):
                     tab.emulate_media(color_scheme=theme)
                     browser.until(tab, f"document.documentElement.dataset.theme === '{theme}'")
-                    found = pale(tab) if then else []
-                    if then and theme == first:  # all but colours is the same in both themes
-                        found += axe(tab, PAGE, BUT_CONTRAST)
+                    found = pale(tab) + axe(tab, PAGE, BUT_CONTRAST) if then else []
                     overflow = max(overflow, tab.evaluate(OVERFLOW))
                     visits[address[:4], theme, width, page] = Visit(
                         log.complaints[:],

@@ -58,7 +58,7 @@ def load_mnist(
 
     The archives ``root/*.gz`` are unpacked once into ``root/MNIST/raw``; every load verifies
     the unpacked files by SHA-256. Where both are absent torchvision downloads them. Else it is
-    not imported, which takes ten times as long as to read the images.
+    not imported, which would take longer than all the rest.
 
     Args:
         split: "train" for the 60,000 training images, "test" for the 10,000 test images.
