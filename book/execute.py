@@ -123,27 +123,19 @@ def tidy_widgets(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     return nbformat.reads(text, as_version=4)
 
 
-def execute(path: Path, *, to_last_witness: bool = False) -> bytes:
+def execute(path: Path) -> bytes:
     """The chapter's file as it reads after a run in a fresh kernel; writes nothing.
-
-    To its last witness the run is shorter, and what is returned ends there.
 
     Raises:
         ChapterError: a cell raised or wrote to stderr, or the kernel died.
     """
     notebook = nbformat.read(path, as_version=4)
     notebook.metadata.pop("widgets", None)
-    last = 0
     for index, cell in enumerate(notebook.cells):
         cell.metadata.pop("witness", None)
-        witnesses, complaints = (
-            ledger.witnesses_of(cell.source) if cell.cell_type == "code" else ([], [])
-        )
+        complaints = ledger.witnesses_of(cell.source)[1] if cell.cell_type == "code" else []
         if complaints:
             raise ChapterError(f"{_place(path, notebook, index)}: {'; '.join(complaints)}")
-        last = index if witnesses else last
-    if to_last_witness:
-        del notebook.cells[last + 1 :]
     client = NotebookClient(
         notebook,
         timeout=None,

@@ -260,16 +260,6 @@ def test_a_run_keeps_the_values_and_leaves_no_other_trace(executed):
     assert [cell.get("outputs") for cell in cells] == [cell.get("outputs") for cell in bare]
 
 
-def test_a_run_to_the_last_witness_ends_there(tmp_path):
-    path = tmp_path / "01_a.ipynb"
-    nbformat.write(notebook(EQUATION, "a = b = 1.0", WITNESS, "1 / 0"), path)
-    short = nbformat.reads(execute.execute(path, to_last_witness=True).decode(), as_version=4)
-    assert short.cells[-1].source == WITNESS
-    assert short.cells[-1].metadata.witness
-    with pytest.raises(execute.ChapterError, match="ZeroDivisionError"):
-        execute.execute(path)
-
-
 def test_values_of_a_witness_that_is_gone_are_removed(executed, tmp_path):
     cells = notebook("1 + 1")
     cells.cells[0].metadata["witness"] = [{"label": "eq-a"}]
@@ -358,15 +348,14 @@ def test_the_stored_values_are_those_of_the_present_witnesses(path):
 
 @chapters
 def test_every_witness_fails_when_either_side_is_changed(path):
-    """The run stops with a ChapterError at a witness that does not; so it must reach the last.
+    """The run stops with a ChapterError at a witness that does not; so it must reach its end.
 
     Then every witness was tried, and saw what is stored: the values to a hundredth, since a
     network that another processor trained is another network.
     """
     if not labelled(path).witnesses:
         return  # nothing to try; the first test of these says whether that is right
-    run = execute.execute(path, to_last_witness=True)
-    fresh = entries(nbformat.reads(run.decode(), as_version=4))
+    fresh = entries(nbformat.reads(execute.execute(path).decode(), as_version=4))
     stored = labelled(path).stored
     names = [(entry["label"], entry["claim"]) for entry in fresh]
     assert names == [(entry["label"], entry["claim"]) for entry in stored]
