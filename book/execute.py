@@ -3,16 +3,13 @@
     python book/execute.py          all chapters, one after another
     python book/execute.py 08 09    these
 
-A chapter runs in a fresh kernel in its own folder. What its witnesses saw (see `ledger.py`) is kept
-in the metadata of their cells, for the page "The ledger"; the state of live widgets is kept in the
+A chapter runs in a fresh kernel in its own folder. The state of live widgets is kept in the
 metadata of the notebook, for its page. The file is replaced in one step and only
 when a byte changed; on an error, on anything written to stderr, and on Ctrl-C it stays as it was.
 """
 
-import ast
 import asyncio
 import atexit
-import json
 import os
 import shutil
 import subprocess
@@ -22,9 +19,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache
 from pathlib import Path
-from typing import Any
 
-import ledger
 import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
@@ -34,7 +29,8 @@ NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 
 KERNEL_ENVIRONMENT = {
     "TQDM_DISABLE": "1",  # a stored bar stays stuck at 0 %
-    "OMP_NUM_THREADS": "1",  # two threads that wait for each other crawl on a busy machine
+    # Two threads that wait for each other crawl on a busy machine; who wants more says so.
+    "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # silences the debugger's word about frozen modules
 }
 KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
@@ -50,13 +46,6 @@ WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
 NOT_YET_RUN = (
     'export default { render({ el }) { el.textContent = "Run this cell, and it moves."; } };'
 )
-WATCH = """exec(compile('''
-import sys
-sys.path.insert(0, {folder!r})
-import witness
-sys.path.remove({folder!r})
-witness.install(get_ipython())
-''', "<witness>", "exec"), {{"get_ipython": get_ipython}})"""
 TRACES_OF_A_RUN = ("execution", "ExecuteTime", "papermill", "collapsed", "scrolled")
 
 
@@ -131,11 +120,8 @@ def execute(path: Path) -> bytes:
     """
     notebook = nbformat.read(path, as_version=4)
     notebook.metadata.pop("widgets", None)
-    for index, cell in enumerate(notebook.cells):
+    for cell in notebook.cells:
         cell.metadata.pop("witness", None)
-        complaints = ledger.witnesses_of(cell.source)[1] if cell.cell_type == "code" else []
-        if complaints:
-            raise ChapterError(f"{_place(path, notebook, index)}: {'; '.join(complaints)}")
     client = NotebookClient(
         notebook,
         timeout=None,
@@ -146,7 +132,6 @@ def execute(path: Path) -> bytes:
         coalesce_streams=True,  # how prints were cut into messages depends on the machine's mood
         config=Config(KernelManager={"transport_encryption": "auto"}),  # else the kernel complains
     )
-    watch(client)
     environment = {k: v for k, v in os.environ.items() if k != "MPLBACKEND"}
     environment |= KERNEL_ENVIRONMENT | {"MPLCONFIGDIR": font_cache()}
     try:
@@ -165,35 +150,6 @@ def execute(path: Path) -> bytes:
                 raise ChapterError(f"{_place(path, notebook, index)} wrote to stderr: {text}")
     normalise(notebook)
     return (nbformat.writes(tidy_widgets(notebook), version=4) + "\n").encode()
-
-
-def watch(client: NotebookClient) -> None:
-    """Have the client keep what the witnesses of a cell saw in that cell's metadata.
-
-    Its requests are silent: the kernel does not count them, and the notebook never sees them.
-    """
-    watching = False
-
-    async def ask(code: str, **expressions: str) -> dict[str, Any]:
-        reply = await client.kc.execute(
-            code, silent=True, user_expressions=expressions, reply=True, timeout=60
-        )
-        return reply["content"]
-
-    async def before(cell: nbformat.NotebookNode, cell_index: int) -> None:
-        nonlocal watching
-        if cell.cell_type == "code" and not watching and ledger.witnesses_of(cell.source)[0]:
-            said = await ask(WATCH.format(folder=str(Path(__file__).resolve().parent)))
-            assert said["status"] == "ok", said
-            watching = True
-
-    async def after(cell: nbformat.NotebookNode, cell_index: int, execute_reply: Any) -> None:
-        if execute_reply["content"]["status"] == "ok" and ledger.witnesses_of(cell.source)[0]:
-            said = await ask("", seen="__witness__.report()")
-            text = said["user_expressions"]["seen"]["data"]["text/plain"]
-            cell.metadata["witness"] = json.loads(ast.literal_eval(text))
-
-    client.on_cell_start, client.on_cell_executed = before, after
 
 
 def run(client: NotebookClient, environment: dict[str, str]) -> None:

@@ -25,13 +25,15 @@ NUMBER = re.compile(
 class Printed(str):
     """Text that equals another by the rule."""
 
-    __hash__ = str.__hash__
-
     def __eq__(self, other: object) -> bool:
+        """Whether both say the same."""
         return isinstance(other, str) and same(str(self), str(other))
 
     def __ne__(self, other: object) -> bool:
+        """Not that."""
         return not self == other
+
+    __hash__ = str.__hash__
 
 
 def same(stored: str, found: str) -> bool:

@@ -1,4 +1,4 @@
-"""How nbval's kernels run, as `make notebooks` runs them, and when two outputs are the same."""
+"""How nbval runs kernels, as `make notebooks` does, and compares what they print."""
 
 import os
 
