@@ -6,7 +6,7 @@
 - Scripts that the theme brings and the book does not use leave: Thebe, FontAwesome's JavaScript
   (its style sheet alone draws the icons).
 - The ledger of equations, the live widgets, and what is mended on every page have modules of their
-  own: `ledger_page.py`, `live_page.py`, `page.py`.
+  own: `ledger.py`, `live_page.py`, `page.py`.
 """
 
 import os
@@ -134,7 +134,7 @@ def drop_unused_script(app: Sphinx, exception: Exception | None) -> None:
 def setup(app: Sphinx) -> dict[str, Any]:
     """Connect the above to Sphinx."""
     app.setup_extension("sphinxcontrib.katex")
-    app.setup_extension("ledger_page")
+    app.setup_extension("ledger")
     app.setup_extension("live_page")
     app.setup_extension("page")
     app.add_html_math_renderer(

@@ -36,13 +36,13 @@ def agree(
     Raises:
         AssertionError: the sides differ, or the check would pass as well if they did.
     """
-    left, right, shown, whole = _sides(label, left, right)
+    left, right, shown = _sides(label, left, right)
     larger = left.abs().maximum(right.abs())
     if error is not None:
         tolerance, how = ERRORS * _tensor(error).double(), f"within {ERRORS} standard errors"
     elif within is not None:
         tolerance, how = _tensor(within).double(), f"within {within:g}"
-    elif whole:
+    elif not shown:
         tolerance, how = torch.zeros(()).double(), "exactly"
     else:
         tolerance, how = 10.0**-digits * larger.max(), f"to {digits} digits"
@@ -53,7 +53,7 @@ def agree(
             f"{larger.max():.3g}: either side could be 0; take more samples, or compare less"
         )
     sign = "=" if error is None and within is None else "≈"
-    _show(label, left, sign, right, error, 0 if whole else min(shown, digits), how)
+    _show(label, left, sign, right, error, min(shown, digits), tolerance, how)
 
 
 def at_most(label: str, lower: Number, upper: Number, *, error: Number | None = None) -> None:
@@ -64,14 +64,14 @@ def at_most(label: str, lower: Number, upper: Number, *, error: Number | None = 
     Raises:
         AssertionError: lower is larger, or the check would pass as well if it were.
     """
-    lower, upper, shown, whole = _sides(label, lower, upper)
+    lower, upper, shown = _sides(label, lower, upper)
     if error is None:
         slack = 1e-10 * lower.abs().maximum(upper.abs()).max()
     else:
         slack = -ERRORS * _tensor(error).double()
     _try(label, lambda a, b: a - b <= slack, lower, upper, slack.abs())
     sign, how = ("≤", "") if error is None else ("<", f"by more than {ERRORS} standard errors")
-    _show(label, lower, sign, upper, error, 0 if whole else shown, how)
+    _show(label, lower, sign, upper, error, shown, slack.abs(), how)
 
 
 class Line:
@@ -94,8 +94,8 @@ def _tensor(value: Number) -> Tensor:
     return torch.as_tensor(value, dtype=kind).detach().cpu()
 
 
-def _sides(label: str, left: Number, right: Number) -> tuple[Tensor, Tensor, int, bool]:
-    """Both sides in 64 bits, how many of their digits can be shown, and whether all are whole."""
+def _sides(label: str, left: Number, right: Number) -> tuple[Tensor, Tensor, int]:
+    """Both sides in 64 bits, and how many of their digits can be shown; 0 for whole numbers."""
     sides = [_tensor(left), _tensor(right)]
     shapes = [tuple(side.shape) for side in sides]
     if shapes[0] != shapes[1] and () not in shapes:
@@ -108,9 +108,9 @@ def _sides(label: str, left: Number, right: Number) -> tuple[Tensor, Tensor, int
         if not side.isfinite().all():
             found = side[~side.isfinite()][0].item()
             raise AssertionError(f"{label}: expected finite numbers, found {found}")
-    shown = 5 if torch.float32 in (side.dtype for side in sides) else 6
-    whole = not any(side.is_floating_point() for side in sides)
-    return *torch.broadcast_tensors(*(side.double() for side in sides)), shown, whole
+    kinds = [side.dtype for side in sides if side.is_floating_point()]
+    shown = (5 if torch.float32 in kinds else 6) if kinds else 0
+    return *torch.broadcast_tensors(*(side.double() for side in sides)), shown
 
 
 def _try(label: str, holds: Callable, left: Tensor, right: Tensor, tolerance: Tensor) -> None:
@@ -119,7 +119,7 @@ def _try(label: str, holds: Callable, left: Tensor, right: Tensor, tolerance: Te
         at = int((left - right).abs().where(~passed, torch.tensor(-1.0).double()).argmax())
         raise AssertionError(
             f"{label}: expected agreement within {tolerance.max():.3g}, found "
-            f"{left.flatten()[at]:.10g} and {right.flatten()[at]:.10g}: element {at} of "
+            f"{left.flatten()[at].item()} and {right.flatten()[at].item()}: element {at} of "
             f"{left.numel():,}, of which {int((~passed).sum()):,} part"
         )
     step = 2 * tolerance + (1e-9 * left.abs().maximum(right.abs()).max() or 1.0)
@@ -135,18 +135,20 @@ def _show(
     right: Tensor,
     error: Number | None,
     digits: int,
+    tolerance: Tensor,
     how: str,
 ) -> None:
     """Leave the line: all of a few numbers, or the mean of many."""
     from IPython.display import display
 
     errors = torch.zeros_like(left) if error is None else _tensor(error).double().expand_as(left)
-    least = errors[errors > 0].min().item() if errors.any() else 0.0
-    size = max(left.abs().max().item(), right.abs().max().item())
-    if least:
-        places = 1 - math.floor(math.log10(least))  # to the second digit of the error
+    if errors.any():
+        places = 1 - _power(errors[errors > 0].min())  # to the second digit of the error
+    elif not digits and left.numel() <= MOST:
+        places = 0
     else:
-        places = digits - 1 - math.floor(math.log10(size or 1.0)) if digits else 0
+        places = (digits or 6) - 1 - _power(left.abs().maximum(right.abs()).max())
+        places = min(places, -_power(tolerance.max())) if tolerance.any() else places
     if left.numel() > MOST:
         how = f"on average, and each of {left.numel():,} numbers {how}".rstrip()
         left, right, errors = left.mean()[None], right.mean()[None], torch.zeros(1)
@@ -160,10 +162,15 @@ def _show(
     display(Line(label, f"{shown[0]} {sign} {shown[1]}" + f", {how}" * bool(how)))
 
 
+def _power(value: Tensor) -> int:
+    """The power of ten of its first digit."""
+    return math.floor(math.log10(value or 1.0))
+
+
 def _number(value: float, places: int) -> str:
     """With so many decimal places; small and large ones with an exponent; 0 has no sign."""
-    if not -3 < places < 9:
-        digits = places + math.floor(math.log10(abs(value) or 1.0))
-        return f"{value:.{max(digits, 0)}e}".replace("-", "−")
-    text = f"{value:,.{max(places, 0)}f}".replace("-", "−")
-    return text if text.strip("−0.,") else text.lstrip("−")
+    if -3 < places < 10:
+        text = f"{value:,.{max(places, 0)}f}"
+    else:
+        text = f"{value:.{max(places + _power(torch.tensor(abs(value))), 0)}e}"
+    return text.replace("-", "−") if text.strip("-0.,") else "0"
