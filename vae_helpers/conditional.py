@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vae_helpers.networks import VAE, Decoder, Encoder, check_count
+from vae_helpers.checks import check_count, check_labels, check_width
+from vae_helpers.networks import VAE, Decoder, Encoder, pixel_log_likelihood
 
 
 class ConditionalVAE(VAE):
@@ -21,17 +22,6 @@ class ConditionalVAE(VAE):
         model = vae.given(labels)
         elbo(model, images)  # a bound on log p(x|y)
         model.decode(z)
-
-    Args:
-        latent_dim: number L ≥ 1 of latent variables.
-        hidden: widths H of the encoder's hidden layers; the decoder has them in reverse.
-        classes: number C ≥ 1 of labels, which are 0 to C − 1.
-        pixels: number D ≥ 1 of pixels.
-        sigma2: variance σ² of p(x|z, y), or None for Bernoulli pixels.
-        activation: ``"relu"`` or ``"tanh"``, after each hidden layer.
-
-    Raises:
-        ValueError: as `VAE`, or classes is not a positive whole number.
 
     Source: Kingma et al. 2014, model M2 with every label observed; Sohn et al. 2015.
     """
@@ -53,12 +43,9 @@ class ConditionalVAE(VAE):
         self.decoder = Decoder(latent_dim + classes, self.hidden, pixels, activation)
 
     def given(self, labels: Tensor) -> GivenLabels:
-        """Return the model of the images that have these labels, ``(B,)``.
-
-        Raises:
-            ValueError: labels are no whole numbers in 0 to C − 1, one an image.
-        """
-        return GivenLabels(self, self._one_hot(labels))
+        """Return the model of the images that have these labels, ``(B,)``."""
+        check_labels(labels, self.classes)
+        return GivenLabels(self, F.one_hot(labels, self.classes).to(next(self.parameters())))
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Refuse: without labels there is no q(z|x, y)."""
@@ -68,32 +55,9 @@ class ConditionalVAE(VAE):
         """Refuse: without labels there is no p(x|z, y)."""
         raise _labels_missing("decode")
 
-    def logits(self, z: Tensor) -> Tensor:
+    def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
         """Refuse: without labels there is no p(x|z, y)."""
-        raise _labels_missing("logits")
-
-    def _one_hot(self, labels: Tensor) -> Tensor:
-        """Return ``(B, C)``, 1 in the column of the label."""
-        weight = next(self.parameters())
-        if not isinstance(labels, Tensor) or labels.dtype != torch.int64 or labels.ndim != 1:
-            found = (
-                f"{labels.dtype} of shape {tuple(labels.shape)}"
-                if isinstance(labels, Tensor)
-                else type(labels).__name__
-            )
-            raise ValueError(
-                f"labels must be a tensor of torch.int64 of shape (B,); found {found}. "
-                "Take them as load_mnist returns them, or use torch.tensor([3, 1, 4])."
-            )
-        if len(labels) == 0:
-            raise ValueError("labels must hold at least one label; found none. Give one an image.")
-        low, high = (bound.item() for bound in torch.aminmax(labels))
-        if low < 0 or high >= self.classes:
-            raise ValueError(
-                f"labels must lie in 0 to {self.classes - 1}; found {low} to {high}. "
-                "Remove or renumber what is no class of this model."
-            )
-        return F.one_hot(labels, self.classes).to(weight)
+        raise _labels_missing("log_likelihood")
 
 
 class GivenLabels:
@@ -102,44 +66,30 @@ class GivenLabels:
     def __init__(self, vae: ConditionalVAE, one_hot: Tensor) -> None:
         self.vae = vae
         self.one_hot = one_hot  # (B, C)
-        self.sigma2 = vae.sigma2
-        self.reparameterize = vae.reparameterize
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the mean and the log-variance of q(z|x, y), each ``(B, L)``.
-
-        Raises:
-            ValueError: x is no batch that the VAE can encode, or has not one label an image.
-        """
+        """Return the mean and the log-variance of q(z|x, y), each ``(B, L)``."""
         self.vae.check_images(x)
-        self._check_length(x, "images")
-        return self.vae.encoder(torch.cat([x, self.one_hot], dim=-1))
+        return self.vae.encoder(self._told("images", x))
 
     def decode(self, z: Tensor) -> Tensor:
-        """Return the mean image of p(x|z, y), ``(…, B, D)`` in [0, 1], for z ``(…, B, L)``.
+        """Return the mean image of p(x|z, y), ``(…, B, D)`` in [0, 1], for z ``(…, B, L)``."""
+        check_width("z", z, self.vae.latent_dim)
+        return self.vae.decoder(self._told("z", z))
 
-        Raises:
-            ValueError: z has another number of latent variables, or not one row a label.
-        """
-        return self.logits(z).sigmoid()
+    def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
+        """Return log p(x|z, y) in nats, ``(…, B)``, for images ``(B, D)`` and z ``(…, B, L)``."""
+        logits = self.vae.decoder.layers(self._told("z", z))
+        return pixel_log_likelihood(x, logits, self.vae.sigma2)
 
-    def logits(self, z: Tensor) -> Tensor:
-        """Return the log-odds of the mean image, ``(…, B, D)``, for z ``(…, B, L)``.
-
-        Raises:
-            ValueError: z has another number of latent variables, or not one row a label.
-        """
-        self.vae.check_latents(z)
-        self._check_length(z, "z")
-        one_hot = self.one_hot.expand(*z.shape[:-1], -1)
-        return self.vae.decoder.layers(torch.cat([z, one_hot], dim=-1))
-
-    def _check_length(self, rows: Tensor, name: str) -> None:
+    def _told(self, name: str, rows: Tensor) -> Tensor:
+        """Put the label of each row beside it."""
         if rows.ndim < 2 or rows.shape[-2] != len(self.one_hot):
             raise ValueError(
                 f"{name} must have one row for each of the {len(self.one_hot)} labels; found "
                 f"shape {tuple(rows.shape)}. Pass the labels of these rows to given()."
             )
+        return torch.cat([rows, self.one_hot.expand(*rows.shape[:-1], -1)], dim=-1)
 
 
 def _labels_missing(method: str) -> ValueError:

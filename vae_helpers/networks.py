@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
@@ -10,15 +9,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-
-class VAEOutput(NamedTuple):
-    """What one pass through the VAE computes."""
-
-    x_mean: Tensor  # (B, D), mean of p(x|z)
-    mu: Tensor  # (B, L), mean of q(z|x)
-    logvar: Tensor  # (B, L), log-variance of q(z|x)
-    z: Tensor  # (B, L), the sample that was decoded
-
+from vae_helpers.checks import check_count, check_images, check_positive, check_width
+from vae_helpers.objectives import (
+    bernoulli_log_likelihood,
+    gaussian_log_likelihood,
+    reparameterize,
+)
 
 ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh}
 
@@ -52,26 +48,24 @@ class Decoder(nn.Module):
         return torch.sigmoid(self.layers(z))
 
 
+class VAEOutput(NamedTuple):
+    """What one pass through the VAE computes."""
+
+    x_mean: Tensor  # (B, D), mean of p(x|z)
+    mu: Tensor  # (B, L), mean of q(z|x)
+    logvar: Tensor  # (B, L), log-variance of q(z|x)
+    z: Tensor  # (B, L), the sample that was decoded
+
+
 class VAE(nn.Module):
     r"""A variational autoencoder with a Gaussian q(z|x), and Gaussian or Bernoulli pixels.
 
     q(z|x) = N(μ(x), diag σ²(x)),  p(z) = N(0, I),
     p(x|z) = N(x̂(z), σ²I),  or Bernoulli(x̂(z)) for binary images where σ² is None.
 
-    The defaults are the network of the tutorial that the book grew out of:
-    784-64-32-(4+4) and 4-32-64-784, trained on the summed squared error, hence σ² = ½.
-
-    Args:
-        latent_dim: number L ≥ 1 of latent variables.
-        hidden: widths H of the encoder's hidden layers; the decoder has them in reverse.
-        pixels: number D ≥ 1 of pixels.
-        sigma2: variance σ² > 0 of p(x|z), the same for every pixel; None makes the pixels
-            Bernoulli, and images must then be 0 or 1.
-        activation: ``"relu"`` or ``"tanh"``, after each hidden layer.
-
-    Raises:
-        ValueError: a size is not a positive whole number, σ² is not positive and finite, or
-            the activation has another name.
+    The defaults are the network of the tutorial that the book grew out of: D = 784 pixels, widths
+    64 and 32, L = 4 latent variables, trained on the summed squared error, hence σ² = ½. The
+    decoder has the widths in reverse. Activations are ``"relu"`` and ``"tanh"``.
 
     Source: Kingma & Welling 2014, section 3 and appendix C.2.
     """
@@ -91,11 +85,8 @@ class VAE(nn.Module):
             check_count(name, size, sizes)
         for size in hidden:
             check_count("each width in hidden", size, sizes)
-        if sigma2 is not None and not (0 < sigma2 < math.inf):
-            raise ValueError(
-                f"sigma2 must be positive and finite; found {sigma2}. "
-                "Try 0.5, or None for Bernoulli pixels."
-            )
+        if sigma2 is not None:
+            check_positive("sigma2", sigma2, "Try 0.5, or None for Bernoulli pixels.")
         if activation not in ACTIVATIONS:
             raise ValueError(
                 f"activation must be one of {', '.join(ACTIVATIONS)}; found {activation!r}. "
@@ -110,104 +101,54 @@ class VAE(nn.Module):
         self.decoder = Decoder(latent_dim, self.hidden, pixels, activation)
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the mean and the log-variance of q(z|x).
-
-        Args:
-            x: images, ``(B, D)``, floating point in [0, 1]; 0 or 1 for Bernoulli pixels.
-
-        Returns:
-            mu and logvar = log σ², each ``(B, L)``.
+        """Return mu and logvar = log σ² of q(z|x), each ``(B, L)``, for images ``(B, D)``.
 
         Raises:
-            ValueError: x has another shape, type or device, or values outside [0, 1]; or is
-                grey where the pixels are Bernoulli.
+            ValueError: x has another shape, type or device, values outside [0, 1], or grey ones
+                where the pixels are Bernoulli.
         """
         self.check_images(x)
         return self.encoder(x)
 
-    def reparameterize(
-        self, mu: Tensor, logvar: Tensor, *, generator: torch.Generator | None = None
-    ) -> Tensor:
-        """Sample q(z|x) as z = μ + σ ε with ε ~ N(0, I) and σ = exp(ℓ / 2).
-
-        Args:
-            mu: means, ``(B, L)``.
-            logvar: log-variances ℓ, ``(B, L)``.
-            generator: source of ε; None takes torch's global one.
-
-        Returns:
-            One z an image, ``(B, L)``, differentiable in mu and logvar.
-
-        Source: Kingma & Welling 2014, section 2.4.
-        """
-        epsilon = torch.randn(mu.shape, generator=generator, dtype=mu.dtype, device=mu.device)
-        return mu + torch.exp(0.5 * logvar) * epsilon
-
     def decode(self, z: Tensor) -> Tensor:
-        """Return the mean image of p(x|z), ``(B, D)`` in [0, 1], for z ``(B, L)``.
-
-        Raises:
-            ValueError: z has another number of latent variables.
-        """
-        self.check_latents(z)
+        """Return the mean image x̂ of p(x|z), ``(B, D)`` in [0, 1], for z ``(B, L)``."""
+        check_width("z", z, self.latent_dim)
         return self.decoder(z)
 
-    def logits(self, z: Tensor) -> Tensor:
-        """Return log x̂ / (1 − x̂) for the mean image x̂ of p(x|z), ``(B, D)``, any number.
-
-        Raises:
-            ValueError: z has another number of latent variables.
-        """
-        self.check_latents(z)
-        return self.decoder.layers(z)
+    def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
+        """Return log p(x|z) in nats, ``(…, B)``, for images ``(B, D)`` and z ``(…, B, L)``."""
+        return pixel_log_likelihood(x, self.decoder.layers(z), self.sigma2)
 
     def forward(self, x: Tensor, *, generator: torch.Generator | None = None) -> VAEOutput:
         """Encode x ``(B, D)``, sample one z an image and decode it."""
         mu, logvar = self.encode(x)
-        z = self.reparameterize(mu, logvar, generator=generator)
+        z = reparameterize(mu, logvar, generator=generator)
         return VAEOutput(self.decode(z), mu, logvar, z)
 
-    def check_latents(self, z: Tensor) -> None:
-        """Raise a ValueError unless z has one value for each latent variable in its last axis."""
-        if z.ndim < 1 or z.shape[-1] != self.latent_dim:
-            raise ValueError(
-                f"z must have shape (B, {self.latent_dim}); found {tuple(z.shape)}. "
-                "Give one value for each latent variable."
+    def sample(self, n: int, *, generator: torch.Generator | None = None) -> Tensor:
+        """Draw n points from the prior and return their mean images, ``(n, D)`` in [0, 1]."""
+        weight = next(self.parameters())
+        return self.decode(
+            torch.randn(
+                n, self.latent_dim, generator=generator, dtype=weight.dtype, device=weight.device
             )
+        )
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """Decode the mean of q(z|x): the pictures ``(B, D)`` that the VAE makes of images."""
+        return self.decode(self.encode(x)[0])
 
     def check_images(self, x: Tensor) -> None:
         """Raise a ValueError that names the repair unless x is a batch this VAE can encode."""
-        weight = next(self.parameters())
-        if not isinstance(x, Tensor) or x.dtype != weight.dtype:
-            found = x.dtype if isinstance(x, Tensor) else type(x).__name__
-            repair = f"torch.as_tensor(x, dtype={weight.dtype})"
-            if found == torch.uint8:
-                repair = "x.float() / 255"
-            raise ValueError(
-                f"images must be a tensor of {weight.dtype} in [0, 1]; found {found}. "
-                f"Convert them with {repair}."
-            )
-        if x.ndim != 2 or x.shape[1] != self.pixels or x.shape[0] == 0:
-            raise ValueError(
-                f"images must have shape (B, {self.pixels}) with B >= 1; found {tuple(x.shape)}. "
-                f"Flatten them with x.reshape(-1, {self.pixels}), and leave no batch empty."
-            )
-        if x.device != weight.device:
-            raise ValueError(
-                f"images must be on the device of the weights, {weight.device}; "
-                f"found {x.device}. Move them with x.to({str(weight.device)!r})."
-            )
-        low, high = (bound.item() for bound in torch.aminmax(x.detach()))
-        if not (low >= 0 and high <= 1):  # false for NaN as well
-            raise ValueError(
-                f"images must have finite values in [0, 1]; found values from {low} to {high}. "
-                "Rescale them, or remove what is not a number."
-            )
-        if self.sigma2 is None and not ((x == 0) | (x == 1)).all():
-            raise ValueError(
-                "images must be binary, 0 or 1, for a model with Bernoulli pixels; found grey "
-                "values. Draw binary ones with vae_helpers.data.binarize(x)."
-            )
+        check_images(x, self.pixels, next(self.parameters()), binary=self.sigma2 is None)
+
+
+def pixel_log_likelihood(x: Tensor, logits: Tensor, sigma2: float | None) -> Tensor:
+    """Return log p(x|z), ``(…, B)``, of images ``(B, D)`` given log-odds of ink ``(…, B, D)``."""
+    x = x.expand_as(logits)
+    if sigma2 is None:
+        return bernoulli_log_likelihood(x, logits)
+    return gaussian_log_likelihood(x, torch.sigmoid(logits), sigma2=sigma2)
 
 
 def _layers(sizes: Sequence[int], activation: str) -> nn.Sequential:
@@ -215,9 +156,3 @@ def _layers(sizes: Sequence[int], activation: str) -> nn.Sequential:
     for width_in, width_out in pairwise(sizes):
         layers += [nn.Linear(width_in, width_out), ACTIVATIONS[activation]()]
     return nn.Sequential(*layers[:-1])  # the last layer stays linear
-
-
-def check_count(name: str, value: int, repair: str) -> None:
-    """Raise a ValueError that ends in the repair unless value is a whole number of at least 1."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"{name} must be a whole number of at least 1; found {value!r}. {repair}")
