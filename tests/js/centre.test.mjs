@@ -84,11 +84,6 @@ test("a mark whose mass lies at one end stays in the field", () => {
   assert.ok(x < 13.5, "the centre of mass cannot reach the middle");
 });
 
-test("a single dot fills the box and breaks nothing", () => {
-  const dot = drawing((x, y) => x === 5 && y === 7);
-  assert.deepEqual(measure(centre(dot, SIZE, SIZE)).box, [20, 20]);
-});
-
 test("a digit of MNIST, enlarged and moved, comes back as it was", () => {
   const archive = new URL("../../data/mnist/t10k-images-idx3-ubyte.gz", import.meta.url);
   const images = gunzipSync(readFileSync(archive)).subarray(16);

@@ -15,7 +15,7 @@ test("numbers have a minus of print, and zero has none", () => {
 
 test("an element has the attributes that are set, and its children", () => {
   fakeBrowser();
-  const made = dom.element("p", { id: "a", hidden: false, title: undefined, inert: true }, "x", "y");
+  const made = dom.element("p", { id: "a", hidden: false, title: undefined, inert: "" }, "x", "y");
   assert.deepEqual([...made.attributes], [["id", "a"], ["inert", ""]]);
   assert.equal(made.textContent, "xy");
 });

@@ -17,10 +17,7 @@ test("the plane's corners are the limits, up is positive, and its middle is 0", 
   close(map.valuesAt(100, 260, BOX, 3), [-3, -3]);
   close(map.valuesAt(160, 200, BOX, 3), [3, 3]);
   close(map.valuesAt(130, 230, BOX, 3), [0, 0]);
-});
-
-test("beyond the plane is its edge", () => {
-  close(map.valuesAt(0, 1000, BOX, 2.5), [-2.5, -2.5]);
+  close(map.valuesAt(0, 1000, BOX, 2.5), [-2.5, -2.5]); // beyond is the edge
 });
 
 test("a value's place leads back to the value", () => {
@@ -28,12 +25,6 @@ test("a value's place leads back to the value", () => {
     const [x] = map.valuesAt(100 + 60 * map.fractionOf(value, 3), 230, BOX, 3);
     assert.ok(Math.abs(x - value) < 1e-12);
   }
-});
-
-test("arrow keys move by 0.05, with Shift by 0.5, and no other key does", () => {
-  close(map.stepOf({ key: "ArrowLeft" }), [-0.05, 0]);
-  close(map.stepOf({ key: "ArrowUp", shiftKey: true }), [0, 0.5]);
-  assert.equal(map.stepOf({ key: "Tab" }), undefined);
 });
 
 const model = (state) => new Model("x", state);
@@ -45,12 +36,8 @@ test("a cloud's bytes are signed numbers times the scale", () => {
   assert.equal(read.labels, "73");
 });
 
-test("no labels is no cloud, and bytes that do not fit them are refused", () => {
-  assert.equal(map.readCloud(model({ cloud: undefined, cloud_labels: "" }), 2), undefined);
-  const cloud = new DataView(new ArrayBuffer(3));
-  for (const wrong of [cloud, undefined]) {
-    assert.throws(() => map.readCloud(model({ cloud: wrong, cloud_labels: "73" }), 2), /expected 4 bytes/);
-  }
+test("no labels is no cloud", () => {
+  assert.equal(map.readCloud(model({ cloud_labels: "" }), 2), undefined);
 });
 
 function movable(latents, z) {
@@ -72,8 +59,9 @@ test("keys move it from where it is, and not over the edge", () => {
   const { point, moves } = movable(2, [2.98, 0]);
   point.dispatch("keydown", { key: "ArrowRight" });
   point.dispatch("keydown", { key: "ArrowDown" });
+  point.dispatch("keydown", { key: "ArrowLeft", shiftKey: true });
   point.dispatch("keydown", { key: "Enter" });
-  assert.deepEqual(moves, [[0, 3, 1, 0], [0, 2.98, 1, -0.05]]);
+  assert.deepEqual(moves, [[0, 3, 1, 0], [0, 2.98, 1, -0.05], [0, 2.48, 1, 0]]);
 });
 
 test("a mouse moves it from anywhere, a finger from the point alone", () => {

@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
 import { renderLatent } from "../../vae_helpers/explorer/latent.js";
-import { Model, readModels, renderModel, startPage } from "../../vae_helpers/explorer/page.js";
+import { Model, readModels, startPage } from "../../vae_helpers/explorer/page.js";
 import { fakeBrowser } from "./fake_dom.mjs";
 
 const VIEW = "application/vnd.jupyter.widget-view+json";
@@ -14,8 +14,8 @@ const slider = (value, more = {}) => ({
   model_name: "FloatSliderModel",
   state: { value, min: -3, max: 3, step: 0.01, description: "z₁", readout_format: ".2f", ...more },
 });
-const link = (source, target, name = "LinkModel") => ({
-  model_name: name,
+const link = (source, target) => ({
+  model_name: "LinkModel",
   state: { source: [`IPY_MODEL_${source}`, "value"], target: [`IPY_MODEL_${target}`, "value"] },
 });
 
@@ -34,7 +34,7 @@ function script(type, content) {
 function page(state, ...shown) {
   for (const id of shown) script(VIEW, JSON.stringify({ model_id: id }));
   script(STATE, typeof state === "string" ? state : JSON.stringify({ state }));
-  startPage(body, { "vae_helpers.explorer.latent.LatentCanvas": renderLatent });
+  startPage(body, { Latent: renderLatent });
   return body;
 }
 
@@ -55,16 +55,13 @@ test("a model tells its listeners of a change, and of nothing else", () => {
   model.save_changes();
 });
 
-test("jslink ties both ways, jsdlink one, and both start at the source's value", () => {
+test("jslink ties both ways, and starts at the source's value", () => {
   const tied = readModels({ state: { a: slider(1), b: slider(2), c: link("a", "b") } });
   assert.equal(tied.get("b").get("value"), 1);
   tied.get("b").set("value", 2.5);
   assert.equal(tied.get("a").get("value"), 2.5);
-  const led = readModels({ state: { a: slider(1), b: slider(2), c: link("a", "b", "DirectionalLinkModel") } });
-  led.get("b").set("value", 2.5);
-  assert.equal(led.get("a").get("value"), 1);
-  led.get("a").set("value", -1);
-  assert.equal(led.get("b").get("value"), -1);
+  tied.get("a").set("value", -1);
+  assert.equal(tied.get("b").get("value"), -1);
 });
 
 test("bytes arrive as a DataView, and our widgets are known by their Python class", () => {
@@ -96,18 +93,6 @@ test("two sliders of one page never share an id, and linked ones move together",
   assert.deepEqual(inputs.map((input) => Number(input.value)), [2, 2, 2]);
 });
 
-test("an IntSlider shows whole numbers, and one without continuous updates waits", () => {
-  const whole = { ...slider(4, { continuous_update: false }), model_name: "IntSliderModel" };
-  page({ a: whole }, "a");
-  const input = body.querySelector("input");
-  assert.equal(body.querySelector("output").textContent, "4");
-  input.value = "5";
-  input.dispatch("input");
-  assert.equal(body.querySelector("output").textContent, "4");
-  input.dispatch("change");
-  assert.equal(body.querySelector("output").textContent, "5");
-});
-
 test("boxes hold their children in order, each view after its mark", () => {
   const box = { model_name: "VBoxModel", state: { children: ["IPY_MODEL_a", "IPY_MODEL_b"] } };
   page({ a: slider(0, { description: "first" }), b: slider(0, { description: "second" }), c: box }, "c");
@@ -116,15 +101,14 @@ test("boxes hold their children in order, each view after its mark", () => {
 });
 
 const DAMAGED = {
-  "no JSON": ["{", "a", /state is damaged/],
+  "no JSON": ["{", "a", /cannot be drawn/],
   "no such model": [{ b: slider(0) }, "a", /state is missing/],
   "a model of another library": [{ a: { model_name: "TextModel", state: {} } }, "a", /no widget TextModel/],
-  "a link to nothing": [{ a: slider(0), l: link("a", "gone") }, "a", /part of it is missing/],
-  "bytes that are no base64": [{ a: { ...slider(0), buffers: [{ path: ["x"], data: "%" }] } }, "a", /state is damaged/],
+  "a link to nothing": [{ a: slider(0), l: link("a", "gone") }, "a", /state is missing/],
   "an explorer without weights": [
-    { a: { model_name: "AnyModel", state: { _anywidget_id: "vae_helpers.explorer.latent.LatentCanvas" } } },
+    { a: { model_name: "AnyModel", state: { _anywidget_id: "Latent", sizes: [4, 9] } } },
     "a",
-    /layers are damaged/,
+    /numbers are damaged: expected 90 bytes, found 0/,
   ],
 };
 
@@ -141,16 +125,4 @@ test("one damaged widget leaves the others alive", () => {
   page({ a: slider(0), b: { model_name: "TextModel", state: {} } }, "b", "a");
   assert.equal(body.querySelectorAll('p[role="alert"]').length, 1);
   assert.equal(body.querySelectorAll("input").length, 1);
-});
-
-test("a page without widgets is left as it is", () => {
-  startPage(body, {});
-  assert.equal(body.childNodes.length, 0);
-});
-
-test("a model is drawn where it is told", () => {
-  const el = document.createElement("div");
-  const models = readModels({ state: { a: slider(0) } });
-  renderModel(models.get("a"), el, models);
-  assert.equal(el.querySelectorAll("input").length, 1);
 });

@@ -27,8 +27,7 @@ const scores = [];
 const encoded = rows("x", sizes.encoder[0]).flatMap((x) => {
   const { mu, logvar } = network.encode(encoder, x);
   const xMean = network.decode(decoder, mu);
-  scores.push(network.klDivergence(mu, logvar), network.summedSquaredError(x, xMean));
-  scores.push(network.elbo(x, xMean, mu, logvar, sigma2));
+  scores.push(network.klDivergence(mu, logvar), network.gaussianLogLikelihood(x, xMean, sigma2));
   return [...mu, ...logvar];
 });
 write("encoded", encoded);

@@ -35,12 +35,6 @@ export function evenly(low, high, count) {
   return Array.from({ length: count }, (_, k) => low + ((high - low) * k) / (count - 1));
 }
 
-// Say in words that a part of the stored state is damaged, unless it is well.
-export function checkState(isWell, part, expected, found) {
-  if (isWell) return;
-  throw new Error(`Its ${part} is damaged: expected ${expected}, found ${found}. Run the cell again.`);
-}
-
 // A rectangle of a drawing with an axis each way: `x` and `y` are [lowest, highest].
 export class Panel {
   constructor({ left, top, width, height, x, y }) {
@@ -119,7 +113,7 @@ export class Panel {
 }
 
 // Keep a figure up to date with some of the model's traits: a drawing in `el`, and its result in a
-// line and a table of its numbers in `beside`. `draw`, called with the width, returns
+// line and a table of its numbers in `beside`. `draw`, called with the width and the traits, returns
 //   height, children: the drawing;
 //   label: what the drawing says, for those who do not see it;
 //   result: the line;
@@ -137,7 +131,7 @@ export function liveFigure({ model, el, beside = el }, traits, draw) {
     const width = Math.round(drawing.clientWidth);
     if (width === 0) return; // not on the page yet, or hidden: the observer calls again
     guarded(el, () => {
-      const now = draw(width);
+      const now = draw(width, ...traits.map((name) => model.get(name)));
       drawing.setAttribute("viewBox", `0 0 ${width} ${now.height}`);
       drawing.setAttribute("aria-label", now.label);
       drawing.replaceChildren(...now.children);

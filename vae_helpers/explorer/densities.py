@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar
 
 import ipywidgets
 import torch
@@ -14,87 +13,82 @@ from vae_helpers.explorer.live import LiveWidget, float_slider
 from vae_helpers.linear_gaussian import LinearGaussian
 
 
-class _QExplorer(ipywidgets.VBox):
-    """Sliders for mean and width of a Gaussian q, tied in the browser to the figure below them."""
-
-    def __init__(
-        self, mu: ipywidgets.FloatSlider, sigma: ipywidgets.FloatSlider, figure: LiveWidget
-    ) -> None:
-        super().__init__([mu, sigma, figure])
-        self.figure = figure
-        ipywidgets.jslink((mu, "value"), (figure, "mu"))
-        ipywidgets.jslink((sigma, "value"), (figure, "sigma"))
-
-    def __repr__(self) -> str:
-        """Return the class and q alone."""
-        return f"{type(self).__name__}(mu={self.figure.mu:g}, sigma={self.figure.sigma:g})"
-
-
-class KLFigure(LiveWidget):
-    """The densities of q = N(μ, σ²) and of the prior, and the integrand of their divergence."""
-
-    script: ClassVar[str] = "kl"
+class QFigure(LiveWidget):
+    """A figure of q = N(μ, σ²)."""
 
     mu = traitlets.Float().tag(sync=True)
     sigma = traitlets.Float().tag(sync=True)
 
 
-class KLExplorer(_QExplorer):
-    r"""Sliders for q = N(μ, σ²), and its divergence from the prior N(0, 1) as an area.
+class KLFigure(QFigure):
+    """The densities of q and of the prior, and the integrand of their divergence."""
 
-    KL(q ‖ p) = ∫ q(z) log(q(z) / p(z)) dz = ½ (μ² + σ² − 1 − log σ²), in nats.
-
-    The figure is ``explorer.figure``: its ``mu`` and ``sigma`` can be read and set.
-
-    Args:
-        mu: where the mean starts, in [−3, 3].
-        sigma: where the width (a standard deviation) starts, in [0.1, 3].
-
-    Raises:
-        ValueError: mu or sigma lies beyond its slider.
-
-    Source: Kingma & Welling 2014, appendix B.
-    """
-
-    def __init__(self, mu: float = 1.0, sigma: float = 0.5) -> None:
-        _check_range("mu", mu, -3.0, 3.0)
-        _check_range("sigma", sigma, 0.1, 3.0)
-        super().__init__(
-            float_slider("μ", value=mu, low=-3.0, high=3.0, step=0.05),
-            float_slider("σ", value=sigma, low=0.1, high=3.0, step=0.05),
-            KLFigure(mu=mu, sigma=sigma),
-        )
+    script = "kl"
 
 
-class GapFigure(LiveWidget):
-    """The densities of q = N(μ, σ²) and of the posterior, and ELBO and gap as one bar."""
+class GapFigure(QFigure):
+    """The densities of q and of the posterior, and ELBO and gap as one bar."""
 
-    script: ClassVar[str] = "gap"
+    script = "gap"
 
-    mu = traitlets.Float().tag(sync=True)
-    sigma = traitlets.Float().tag(sync=True)
     w = traitlets.List(traitlets.Float()).tag(sync=True)
     b = traitlets.List(traitlets.Float()).tag(sync=True)
     sigma2 = traitlets.Float().tag(sync=True)
     x = traitlets.List(traitlets.Float()).tag(sync=True)
 
 
-class GapExplorer(_QExplorer):
+class QExplorer(ipywidgets.VBox):
+    """Sliders for mean and width of q, tied in the browser to the figure below them."""
+
+    def __init__(
+        self,
+        figure: QFigure,
+        *,
+        means: tuple[float, float],
+        widths: tuple[float, float],
+        step: float = 0.05,
+        digits: int = 2,
+    ) -> None:
+        sliders = []
+        for name, letter, (low, high) in [("mu", "μ", means), ("sigma", "σ", widths)]:
+            value = getattr(figure, name)
+            if not low <= value <= high:  # false for NaN as well
+                raise ValueError(
+                    f"{name} must lie in [{low:g}, {high:g}], where its slider runs; "
+                    f"found {value}. Start the slider within it."
+                )
+            sliders.append(float_slider(letter, value, low, high, step=step, digits=digits))
+            ipywidgets.jslink((sliders[-1], "value"), (figure, name))
+        super().__init__([*sliders, figure])
+        self.figure = figure
+
+    def __repr__(self) -> str:
+        """Return the class and q alone."""
+        return f"{type(self).__name__}(mu={self.figure.mu:g}, sigma={self.figure.sigma:g})"
+
+
+class KLExplorer(QExplorer):
+    r"""Sliders for q = N(μ, σ²), and its divergence from the prior N(0, 1) as an area.
+
+    KL(q ‖ p) = ∫ q(z) log(q(z) / p(z)) dz = ½ (μ² + σ² − 1 − log σ²), in nats.
+
+    They start at mu in [−3, 3] and at sigma, a standard deviation, in [0.1, 3]. The figure is
+    ``explorer.figure``: its ``mu`` and ``sigma`` can be read and set.
+
+    Source: Kingma & Welling 2014, appendix B.
+    """
+
+    def __init__(self, mu: float = 1.0, sigma: float = 0.5) -> None:
+        super().__init__(KLFigure(mu=mu, sigma=sigma), means=(-3.0, 3.0), widths=(0.1, 3.0))
+
+
+class GapExplorer(QExplorer):
     r"""Sliders for q = N(μ, σ²), and the gap that it leaves between the ELBO and log p(x).
 
     log p(x) = ELBO + KL(q ‖ p(z|x)), each of the three computed from its own formula, in nats.
 
-    The figure is ``explorer.figure``: its ``mu`` and ``sigma`` can be read and set.
-
-    Args:
-        model: a model with one latent variable, so that q and the posterior can be drawn.
-        x: one observation, ``(D,)``.
-        mu: where the mean of q starts; None starts it away from the posterior.
-        sigma: where the width of q (a standard deviation) starts; None, twice the posterior's.
-
-    Raises:
-        ValueError: the model has L ≠ 1, x is no finite ``(D,)``, or mu or sigma lies beyond its
-            slider.
+    The model has one latent variable, x is one observation ``(D,)``. Where mu and sigma are None,
+    q starts away from the posterior and twice as wide.
 
     Source: Kingma & Welling 2014, equation 1.
     """
@@ -124,30 +118,18 @@ class GapExplorer(_QExplorer):
         digits = 1 - math.floor(math.log10(width))
         unit = 10.0 ** (1 - digits)
         reach = max(3.0, float(math.ceil(abs(mean) + 3 * width)))
-        low, high = 0.5 * unit, min(3.0, 20 * unit)
-        mu = round(mean - 2 * width, digits) if mu is None else mu
-        sigma = round(2 * width, digits) if sigma is None else sigma
-        _check_range("mu", mu, -reach, reach)
-        _check_range("sigma", sigma, low, high)
         figure = GapFigure(
-            mu=mu,
-            sigma=sigma,
+            mu=round(mean - 2 * width, digits) if mu is None else mu,
+            sigma=round(2 * width, digits) if sigma is None else sigma,
             w=model.W[:, 0].tolist(),
             b=model.b.tolist(),
             sigma2=model.sigma2,
             x=x.tolist(),
         )
-        step = 10.0**-digits
         super().__init__(
-            float_slider("μ", value=mu, low=-reach, high=reach, step=step, digits=digits),
-            float_slider("σ", value=sigma, low=low, high=high, step=step, digits=digits),
             figure,
-        )
-
-
-def _check_range(name: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:  # false for NaN as well
-        raise ValueError(
-            f"{name} must lie in [{low:g}, {high:g}], where its slider runs; found {value}. "
-            "Start the slider within it."
+            means=(-reach, reach),
+            widths=(0.5 * unit, min(3.0, 20 * unit)),
+            step=10.0**-digits,
+            digits=digits,
         )

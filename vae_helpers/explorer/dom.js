@@ -4,11 +4,15 @@
 export function element(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
-    if (value !== false && value !== undefined) {
-      made.setAttribute(name, value === true ? "" : value);
-    }
+    if (value !== false && value !== undefined) made.setAttribute(name, value);
   }
   made.append(...children);
+  return made;
+}
+
+export function button(text, onClick, attributes = {}) {
+  const made = element("button", { type: "button", ...attributes }, text);
+  made.addEventListener("click", onClick);
   return made;
 }
 
@@ -28,17 +32,13 @@ export function latentName(index) {
   return `z${String(index).replace(/\d/g, (digit) => "₀₁₂₃₄₅₆₇₈₉"[digit])}`;
 }
 
-// What a reader sees in place of a widget that cannot be drawn.
-export function errorMessage(text) {
-  return element("p", { role: "alert", class: "live-error" }, text);
-}
-
 // Draw a widget into el, or say there why it cannot be drawn. Returns what draw returns.
 export function guarded(el, draw) {
   try {
     return draw();
   } catch (error) {
-    el.replaceChildren(errorMessage(`This figure cannot be drawn. ${error.message}`));
+    const words = `This figure cannot be drawn. ${error.message}`;
+    el.replaceChildren(element("p", { role: "alert", class: "live-error" }, words));
     return undefined;
   }
 }

@@ -1,10 +1,9 @@
 // The gap of the derivation: log p(x) = ELBO + KL(q ‖ p(z|x)), for the linear-Gaussian model with
 // one latent variable, z ~ N(0, 1), x | z ~ N(wz + b, σ²I), and q = N(μ, s²).
 
-import { element, numberText } from "./dom.js";
-import { Panel, checkState, evenly, liveFigure, roundUp } from "./curves.js";
-import { across, densityLabel, densityPanel, gaussianDensity } from "./kl.js";
-import { klTerms, readGaussian, sum } from "./kl.js";
+import { button, numberText } from "./dom.js";
+import { Panel, evenly, liveFigure, roundUp } from "./curves.js";
+import { across, densityLabel, densityPanel, gaussianDensity, klTerms, sum } from "./kl.js";
 
 // Mean and standard deviation of the exact posterior p(z|x), and log p(x) = log N(x; b, wwᵀ + σ²I),
 // by the matrix inversion lemma.
@@ -37,38 +36,27 @@ export function gapParts(camera, mu, s) {
 
 export function renderGap(widget) {
   const { model, el } = widget;
-  const button = element("button", { type: "button" }, "Set q to the posterior");
-  button.addEventListener("click", () => {
-    const { mean, width } = exactAnswers(readCamera(model));
+  const [w, b, sigma2, x] = ["w", "b", "sigma2", "x"].map((name) => model.get(name));
+  const camera = { w, b, sigma2, x };
+  const set = button("Set q to the posterior", () => {
+    const { mean, width } = exactAnswers(camera);
     model.set("mu", mean);
     model.set("sigma", width);
     model.save_changes();
   });
-  el.append(button);
-  return liveFigure(widget, ["mu", "sigma"], (width) =>
-    drawGap(width, readCamera(model), ...readGaussian(model)),
-  );
-}
-
-// The model and the observation, as the Python class stored them.
-export function readCamera(model) {
-  const [w, b, sigma2, x] = ["w", "b", "sigma2", "x"].map((name) => model.get(name));
-  const fits = [w, b, x].every((list) => list?.length === x?.length && list.every(Number.isFinite));
-  const found = `lengths ${[w, b, x].map((list) => list?.length)} and ${sigma2}`;
-  checkState(fits && x.length > 0 && sigma2 > 0, "model", "finite w, b, x of one length and σ² > 0", found);
-  return { w, b, sigma2, x };
+  el.append(set);
+  return liveFigure(widget, ["mu", "sigma"], (width, mu, s) => drawGap(width, camera, mu, s));
 }
 
 function drawGap(width, camera, mu, s) {
   const parts = gapParts(camera, mu, s);
-  const { mean, width: spread } = parts;
+  const { elbo, gap, logMarginal, mean, width: spread } = parts;
   const [low, high] = [mean - 5 * spread, mean + 5 * spread];
   const z = evenly(Math.min(low, mu - 4 * s), Math.max(high, mu + 4 * s), 601);
   const q = z.map((value) => gaussianDensity(value, mu, s));
   const p = z.map((value) => gaussianDensity(value, mean, spread));
   const densities = densityPanel(width, z, q, p, "posterior p(z | x)");
   densities.axisBelow("z");
-  const { elbo, gap, logMarginal } = parts;
   const equation = `${inNats(elbo)} + ${inNats(gap)} = ${inNats(elbo + gap)} nats`;
   return {
     height: 342,

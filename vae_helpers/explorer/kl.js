@@ -2,7 +2,7 @@
 
 import { numberText } from "./dom.js";
 import { normalDensity } from "./normal.js";
-import { Panel, checkState, evenly, liveFigure, roundUp } from "./curves.js";
+import { Panel, evenly, liveFigure, roundUp } from "./curves.js";
 
 const POINTS = 801;
 
@@ -44,15 +44,7 @@ export function klCurves(mu, sigma) {
 }
 
 export function renderKl(widget) {
-  return liveFigure(widget, ["mu", "sigma"], (width) => drawKl(width, ...readGaussian(widget.model)));
-}
-
-// Mean and width of q as the sliders have set them.
-export function readGaussian(model) {
-  const [mu, sigma] = [model.get("mu"), model.get("sigma")];
-  const isWell = Number.isFinite(mu) && Number.isFinite(sigma) && sigma > 0;
-  checkState(isWell, "q", "a mean and a positive width", `${mu} and ${sigma}`);
-  return [mu, sigma];
+  return liveFigure(widget, ["mu", "sigma"], drawKl);
 }
 
 // Where a panel of this width stands: the numbers of its axis are left of it.

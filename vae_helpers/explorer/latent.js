@@ -2,30 +2,21 @@
 // and buttons that move it. The sliders are ipywidgets', linked to the traits z1 … zL.
 
 import { digitCanvas, drawDigit } from "./digit.js";
-import { element, guarded, oncePerFrame, pointText, reducedMotion } from "./dom.js";
+import { button, element, guarded, oncePerFrame, pointText, reducedMotion } from "./dom.js";
 import { clamp, latentMap, readCloud } from "./map.js";
 import { decode, readLayers, unpackFloats } from "./network.js";
-import { normalCdf, normalDraw, normalQuantile } from "./normal.js";
+import { normalDraw } from "./normal.js";
 
 const WALK = 3000; // milliseconds from one digit to the other
 const STEPS = 8; // of a walk for a reader who wants less motion
 
-// The latent point in the traits of a model: z itself, or the prior's quantiles u = Φ(z). What is
-// written is rounded as the sliders show it, so that the picture is that of the numbers one reads.
+// The latent point in the traits z1 … zL of a model. What is written is rounded as the sliders show
+// it, so that the picture is that of the numbers one reads.
 export function latentPoint(model, latents) {
-  const isQuantile = model.get("units") === "quantile";
-  const limit = model.get("limit");
-  const steps = isQuantile ? 1000 : 100; // of the sliders, in one unit
-  const names = Array.from({ length: latents }, (_, i) => `${isQuantile ? "u" : "z"}${i + 1}`);
-  const read = () => {
-    const values = names.map((name) => model.get(name));
-    return isQuantile ? values.map(normalQuantile) : values;
-  };
+  const names = Array.from({ length: latents }, (_, i) => `z${i + 1}`);
+  const read = () => names.map((name) => model.get(name));
   const write = (z) => {
-    names.forEach((name, i) => {
-      const value = clamp(z[i], limit);
-      model.set(name, Math.round(steps * (isQuantile ? normalCdf(value) : value)) / steps);
-    });
+    names.forEach((name, i) => model.set(name, Math.round(100 * clamp(z[i], model.get("limit"))) / 100));
     model.save_changes();
   };
   return { names, read, write };
@@ -44,10 +35,6 @@ export function renderLatent({ model, el }) {
     const cloud = readCloud(model, latents);
     const means = readMeans(model, latents);
     const point = latentPoint(model, latents);
-    if (!(limit > 0) || !point.read().every(Number.isFinite)) {
-      throw new Error(`Its point is damaged: found z = ${point.read()} within ±${limit}. Run the cell again.`);
-    }
-
     const canvas = digitCanvas(sizes.at(-1));
     const said = element("p", { class: "live-said", "aria-live": "polite" });
     const onMove = (i, x, j, y) => {
@@ -84,18 +71,9 @@ export function renderLatent({ model, el }) {
 
 // The mean of each class by its digit.
 function readMeans(model, latents) {
-  const digits = model.get("mean_labels") ?? "";
-  if (!digits) return new Map();
-  const values = unpackFloats(model.get("means"), digits.length * latents);
-  return new Map(
-    Array.from(digits, (digit, c) => [digit, Array.from(values.subarray(c * latents, (c + 1) * latents))]),
-  );
-}
-
-function button(text, onClick, attributes = {}) {
-  const made = element("button", { type: "button", ...attributes }, text);
-  made.addEventListener("click", onClick);
-  return made;
+  const digits = Array.from(model.get("mean_labels"));
+  const values = Array.from(unpackFloats(model.get("means"), digits.length * latents));
+  return new Map(digits.map((digit, c) => [digit, values.slice(c * latents, (c + 1) * latents)]));
 }
 
 function buttonGroup(name, className, ...parts) {
@@ -124,43 +102,34 @@ function priorButtons(latents, go) {
 // Moves the point from one place to another, unless something else moves it meanwhile.
 function walker(point, onEnd) {
   let frame = 0;
-  let timer = 0;
   let end;
   const stop = () => {
     cancelAnimationFrame(frame);
-    clearTimeout(timer);
     end?.();
     end = undefined;
   };
   const start = (from, to, name, whenOver) => {
     stop();
     end = whenOver;
+    let started;
     let written;
-    const moveTo = (time) => {
+    const step = (now) => {
       if (written && point.read().some((value, i) => Math.abs(value - written[i]) > 1e-6)) {
         stop(); // a hand took the point
-        return false;
+        return;
       }
-      point.write(between(from, to, time));
+      started ??= now;
+      const time = Math.min(1, (now - started) / WALK);
+      point.write(between(from, to, reducedMotion() ? Math.floor(STEPS * time) / STEPS : time));
       written = point.read();
-      if (time < 1) return true;
-      stop();
-      onEnd(name);
-      return false;
+      if (time < 1) {
+        frame = requestAnimationFrame(step);
+      } else {
+        stop();
+        onEnd(name);
+      }
     };
-    if (reducedMotion()) {
-      const step = (k) => {
-        if (moveTo(k / STEPS)) timer = setTimeout(step, WALK / STEPS, k + 1);
-      };
-      step(0);
-    } else {
-      let started;
-      const step = (now) => {
-        started ??= now;
-        if (moveTo(Math.min(1, (now - started) / WALK))) frame = requestAnimationFrame(step);
-      };
-      frame = requestAnimationFrame(step);
-    }
+    frame = requestAnimationFrame(step);
   };
   return { start, stop, isGoing: () => end !== undefined };
 }

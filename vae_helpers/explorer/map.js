@@ -15,16 +15,8 @@ const DIGITS_A_CLASS = 9; // points of a class that are drawn as the digit
 
 // The points that cloud.py packed: of point k the latents are points[k * latents + l] * scale.
 export function readCloud(model, latents) {
-  const [bytes, labels] = [model.get("cloud"), model.get("cloud_labels") ?? ""];
-  if (!labels.length) return undefined;
-  if (bytes?.byteLength !== labels.length * latents) {
-    const found = bytes?.byteLength ?? 0;
-    throw new Error(
-      `Its cloud is damaged: expected ${labels.length * latents} bytes, found ${found}. ` +
-        "Run the cell again, or build the page again.",
-    );
-  }
-  const scale = model.get("cloud_scale");
+  const [bytes, scale, labels] = ["cloud", "cloud_scale", "cloud_labels"].map((name) => model.get(name));
+  if (!labels) return undefined;
   const at = (point, latent) => bytes.getInt8(point * latents + latent) * scale;
   return { labels, at };
 }
@@ -57,7 +49,7 @@ export function stepOf({ key, shiftKey }) {
 // element, and show(z, sigma): the point at z and, where sigma is given, the widths ±2σ about it.
 export function latentMap({ cloud, latents, limit, onMove }) {
   const canvas = element("canvas", { role: "img", width: RESOLUTION, height: RESOLUTION });
-  const spread = element("div", { class: "live-spread", hidden: true });
+  const spread = element("div", { class: "live-spread", hidden: "" });
   const point = element("div", { class: "live-point" });
   const plane = element("div", { class: "live-plane" }, canvas, spread, point);
   const axes = [0, 1];

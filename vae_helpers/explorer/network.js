@@ -1,64 +1,31 @@
 // The VAE of vae_helpers/networks.py and the objectives of vae_helpers/objectives.py, in
 // JavaScript: the same names, one image at a time.
 
-// The numbers that live.py packed: 16-bit floats, first of all numbers the sign and the exponent
-// (6 bits, a letter of base64 each, so that gzip finds what repeats), then the fractions (10 bits).
+// The 16-bit floats that live.py packed: the high bytes of all numbers, then the low bytes.
 export function unpackFloats(bytes, count) {
-  const heads = 3 * Math.ceil(count / 4);
-  const expected = heads + Math.ceil((10 * count) / 8);
-  if (!bytes || bytes.byteLength !== expected) {
-    const found = bytes ? bytes.byteLength : 0;
-    throw new Error(
-      `Its numbers are damaged: expected ${expected} bytes, found ${found}. ` +
-        "Run the cell again, or build the page again.",
-    );
+  const [expected, found] = [2 * count, bytes?.byteLength ?? 0];
+  if (found !== expected) {
+    throw new Error(`Its numbers are damaged: expected ${expected} bytes, found ${found}. Run the cell again.`);
   }
-  const readHead = bitReader(bytes, 0, 6);
-  const readFraction = bitReader(bytes, heads, 10);
-  const values = new Float32Array(count);
-  for (let i = 0; i < count; i += 1) {
-    const head = readHead();
-    const exponent = head & 31;
-    const fraction = readFraction() / 1024;
+  return Float32Array.from({ length: count }, (_, i) => {
+    const high = bytes.getUint8(i);
+    const exponent = (high >> 2) & 31;
     if (exponent === 31) {
       throw new Error("Its numbers are damaged: found one that is not finite. Run the cell again.");
     }
+    const fraction = (((high & 3) << 8) | bytes.getUint8(count + i)) / 1024;
     const size = exponent ? (1 + fraction) * 2 ** (exponent - 15) : fraction * 2 ** -14;
-    values[i] = head & 32 ? -size : size;
-  }
-  return values;
-}
-
-// A function that returns the next `width` bits, the highest first.
-function bitReader(bytes, start, width) {
-  let place = start;
-  let held = 0;
-  let bits = 0;
-  return () => {
-    while (bits < width) {
-      held = (held << 8) | bytes.getUint8(place);
-      place += 1;
-      bits += 8;
-    }
-    bits -= width;
-    const value = held >>> bits;
-    held &= (1 << bits) - 1;
-    return value;
-  };
+    return high & 128 ? -size : size;
+  });
 }
 
 // The layers of an encoder or a decoder of these widths, such as [4, 32, 64, 784]: of each layer
 // the weight (outputs × inputs, row by row) and the bias (outputs), as PyTorch keeps them.
 export function readLayers(bytes, sizes) {
-  if (!Array.isArray(sizes) || sizes.length < 2 || !sizes.every((size) => size >= 1)) {
-    throw new Error(`Its layers are damaged: found the widths ${sizes}. Run the cell again.`);
-  }
-  let count = 0;
-  for (let i = 1; i < sizes.length; i += 1) count += (sizes[i - 1] + 1) * sizes[i];
-  const values = unpackFloats(bytes, count);
+  const pairs = sizes.slice(1).map((outputs, i) => [sizes[i], outputs]);
+  const values = unpackFloats(bytes, pairs.reduce((sum, [i, o]) => sum + (i + 1) * o, 0));
   let place = 0;
-  return sizes.slice(1).map((outputs, i) => {
-    const inputs = sizes[i];
+  return pairs.map(([inputs, outputs]) => {
     const weight = values.subarray(place, (place += inputs * outputs));
     const bias = values.subarray(place, (place += outputs));
     return { inputs, outputs, weight, bias };
@@ -112,12 +79,7 @@ export function summedSquaredError(x, xMean) {
 }
 
 // log N(x; x̂, σ²I), in nats.
-export function gaussianLogLikelihood(x, xMean, sigma2 = 0.5) {
+export function gaussianLogLikelihood(x, xMean, sigma2) {
   const constant = 0.5 * xMean.length * Math.log(2 * Math.PI * sigma2);
   return -summedSquaredError(x, xMean) / (2 * sigma2) - constant;
-}
-
-// ELBO with x̂ = decode(z), in nats.
-export function elbo(x, xMean, mu, logvar, sigma2 = 0.5) {
-  return gaussianLogLikelihood(x, xMean, sigma2) - klDivergence(mu, logvar);
 }

@@ -1,11 +1,11 @@
 // A pad to draw a digit on, and what the VAE makes of it.
 
 import { centre } from "./centre.js";
-import { Panel, checkState, liveFigure, svg } from "./curves.js";
+import { Panel, liveFigure, svg } from "./curves.js";
 import { digitCanvas, drawDigit } from "./digit.js";
-import { element, guarded, latentName, numberText, oncePerFrame, pointText } from "./dom.js";
+import { button, element, guarded, latentName, numberText, oncePerFrame, pointText } from "./dom.js";
 import { latentMap, readCloud } from "./map.js";
-import { decode, elbo, encode, gaussianLogLikelihood } from "./network.js";
+import { decode, encode, gaussianLogLikelihood } from "./network.js";
 import { klDivergence, readLayers, summedSquaredError } from "./network.js";
 import { normalDraw } from "./normal.js";
 
@@ -22,30 +22,19 @@ export function passThrough({ encoder, decoder, sigma2 }, image, epsilon) {
   const x = Float64Array.from(image, (grey) => grey / 255);
   const { mu, logvar } = encode(encoder, x);
   const sigma = logvar.map((value) => Math.exp(value / 2));
-  checkState(epsilon?.length === mu.length, "noise", `${mu.length} numbers`, epsilon?.length);
   const z = mu.map((mean, i) => mean + sigma[i] * epsilon[i]);
   const xMean = decode(decoder, z);
-  return {
-    x,
-    mu,
-    sigma,
-    sigma2,
-    z,
-    xMean,
-    sse: summedSquaredError(x, xMean),
-    logLikelihood: gaussianLogLikelihood(x, xMean, sigma2),
-    kl: klDivergence(mu, logvar),
-    elbo: elbo(x, xMean, mu, logvar, sigma2),
-  };
+  const sse = summedSquaredError(x, xMean);
+  const logLikelihood = gaussianLogLikelihood(x, xMean, sigma2);
+  const kl = klDivergence(mu, logvar);
+  return { x, mu, sigma, sigma2, z, xMean, sse, logLikelihood, kl, elbo: logLikelihood - kl };
 }
 
 // The two networks, and σ² of a pixel.
 export function readVae(model) {
-  const sigma2 = model.get("sigma2");
-  checkState(sigma2 > 0, "σ²", "a positive number", sigma2);
   const encoder = readLayers(model.get("encoder"), model.get("encoder_sizes"));
   const decoder = readLayers(model.get("decoder"), model.get("decoder_sizes"));
-  return { encoder, decoder, sigma2 };
+  return { encoder, decoder, sigma2: model.get("sigma2") };
 }
 
 export function renderPad({ model, el }) {
@@ -56,18 +45,12 @@ export function renderPad({ model, el }) {
     const map = latents > 1 ? latentMap({ cloud, latents, limit: LIMIT }) : undefined;
     const seen = digitCanvas(PIXELS);
     const decoded = digitCanvas(PIXELS);
-    const again = element("button", { type: "button" }, "New sample");
-    again.addEventListener("click", () => {
+    const again = button("New sample", () => {
       model.set("epsilon", Array.from({ length: latents }, () => normalDraw()));
       model.save_changes();
     });
-    const pair = element(
-      "div",
-      { class: "live-pair" },
-      captioned("The encoder sees", seen),
-      captioned("Decoded from z", decoded),
-      again,
-    );
+    const pictures = [captioned("The encoder sees", seen), captioned("Decoded from z", decoded)];
+    const pair = element("div", { class: "live-pair" }, ...pictures, again);
     const paper = makePaper(model);
     const drawing = element("div", {}, captioned("Draw a digit here", paper.canvas), imageButtons(model));
     const results = element("div", { class: "live-results" }, pair);
@@ -76,16 +59,17 @@ export function renderPad({ model, el }) {
     if (map) pad.append(captioned("The mean of q(z|x), ± 2σ, among encoded test digits", map.el));
     el.classList.add("live");
     el.append(pad);
-    return liveFigure({ model, el: latentsPart, beside: results }, ["image", "epsilon"], (width) => {
-      const image = readImage(model);
+    const traits = ["image", "epsilon"];
+    return liveFigure({ model, el: latentsPart, beside: results }, traits, (width, image, epsilon) => {
+      const isBlank = image.length === 0;
       paper.show();
-      pad.classList.toggle("live-blank", !image);
-      again.disabled = !image;
-      if (!image) {
+      pad.classList.toggle("live-blank", isBlank);
+      again.disabled = isBlank;
+      if (isBlank) {
         for (const canvas of [seen, decoded]) drawDigit(canvas, new Uint8Array(PIXELS), "Blank");
         return drawPass(width, latents);
       }
-      const pass = passThrough(vae, image, model.get("epsilon"));
+      const pass = passThrough(vae, image, epsilon);
       drawDigit(seen, pass.x, "The drawing in 28 × 28 pixels");
       drawDigit(decoded, pass.xMean, `Digit decoded at z = ${pointText(pass.z)}`);
       map?.show(pass.mu, pass.sigma);
@@ -97,14 +81,6 @@ export function renderPad({ model, el }) {
 // No figure and figcaption: the book has its own look for those.
 function captioned(words, ...children) {
   return element("div", {}, element("div", { class: "live-caption" }, words), ...children);
-}
-
-// The 784 greys, or undefined where the pad is blank.
-export function readImage(model) {
-  const image = model.get("image");
-  if (image?.length === 0) return undefined;
-  checkState(image?.length === PIXELS, "image", `${PIXELS} greys`, image?.length);
-  return image;
 }
 
 // The paper, and the pen. What the pen leaves is written to the trait `image`. When that is set by
@@ -169,34 +145,27 @@ function makePaper(model) {
 
 // The test images, an array of 784 greys each.
 export function readDigits(model) {
-  const [bytes, count] = [model.get("digits"), model.get("digit_labels")?.length];
-  const isWell = count > 0 && bytes?.byteLength === PIXELS * count;
-  checkState(isWell, "set of test digits", `${PIXELS} bytes each`, `${bytes?.byteLength} for ${count}`);
-  return Array.from({ length: count }, (_, k) =>
+  const bytes = model.get("digits");
+  return Array.from(model.get("digit_labels"), (_, k) =>
     Array.from({ length: PIXELS }, (_, i) => bytes.getUint8(PIXELS * k + i)),
   );
 }
 
 // Buttons that clear the pad, or put a test digit on it: the way for those who cannot draw.
 function imageButtons(model) {
-  const button = (words, label, image) => {
-    const made = element("button", { type: "button", "aria-label": label }, words);
-    made.addEventListener("click", () => {
+  const put = (words, label, image) => {
+    const onClick = () => {
       model.set("image", image);
       model.save_changes();
-    });
-    return made;
+    };
+    return button(words, onClick, { "aria-label": label });
   };
   const digits = readDigits(model).map((image, k) => {
     const label = model.get("digit_labels")[k];
-    return button(label, `Test digit ${label}`, image);
+    return put(label, `Test digit ${label}`, image);
   });
-  return element(
-    "div",
-    { class: "live-tests" },
-    element("p", {}, button("Clear", "Clear the pad", []), " or take a test digit:"),
-    element("div", {}, ...digits),
-  );
+  const clear = element("p", {}, put("Clear", "Clear the pad", []), " or take a test digit:");
+  return element("div", { class: "live-tests" }, clear, element("div", {}, ...digits));
 }
 
 const ROW = 26;

@@ -10,7 +10,7 @@ from vae_helpers.explorer.cloud import CloudWidget, encode_means, pack_cloud
 from vae_helpers.explorer.live import check_vae, pack_network, widths
 from vae_helpers.networks import VAE
 
-SIDE = 28
+PIXELS = 28 * 28
 
 
 class DigitPad(CloudWidget):
@@ -21,7 +21,7 @@ class DigitPad(CloudWidget):
     estimated from one sample z = μ + σ ε.
 
     Args:
-        vae: a trained model of 28 × 28 pixels with at most 16 latents.
+        vae: a trained model of 28 × 28 grey pixels with at most 16 latents.
         images: ``(N, 784)``, a few thousand test images: the first of each digit can be put on
             the pad, and all are the cloud of the map.
         labels: their digits, ``(N,)``, whole numbers from 0 to 9.
@@ -30,10 +30,6 @@ class DigitPad(CloudWidget):
         image: what the encoder gets: 784 greys from 0 to 255, 255 is ink, or none for a blank
             pad. In Jupyter it is the kernel's to read (when the pen is lifted) and to set.
         epsilon: the noise ε of the sample, L numbers.
-
-    Raises:
-        ValueError: a browser cannot run this model, its images have another size, or images or
-            labels do not fit it.
     """
 
     script = "pad"
@@ -54,18 +50,14 @@ class DigitPad(CloudWidget):
 
     def __init__(self, vae: VAE, images: Tensor, labels: Tensor) -> None:
         check_vae(vae)
-        if vae.pixels != SIDE * SIDE:
+        if vae.pixels != PIXELS or vae.sigma2 is None:
+            kind = "Bernoulli" if vae.sigma2 is None else "Gaussian"
             raise ValueError(
-                f"the pad draws images of {SIDE} × {SIDE} = {SIDE * SIDE} pixels; found a VAE "
-                f"with pixels={vae.pixels}. Load one that was trained on MNIST."
-            )
-        if vae.sigma2 is None:
-            raise ValueError(
-                "the pad scores grey strokes, as a Gaussian; found a VAE with Bernoulli pixels. "
-                "Load one that has a sigma2."
+                f"the pad draws grey images of 28 × 28 = {PIXELS} pixels, scored as a Gaussian; "
+                f"found a VAE of {vae.pixels} {kind} pixels. "
+                "Load one that was trained on MNIST with a sigma2."
             )
         mu = encode_means(vae, images, labels)
-        cloud, cloud_scale, cloud_labels = pack_cloud(mu, labels)
         classes = labels.unique().tolist()
         firsts = torch.stack([images[labels == digit][0] for digit in classes])  # (C, D)
         greys = (255 * firsts).round().to("cpu", torch.uint8)
@@ -80,12 +72,10 @@ class DigitPad(CloudWidget):
             digit_labels="".join(map(str, classes)),
             image=greys[0].tolist(),
             epsilon=[round(value, 2) for value in noise.tolist()],
-            cloud=cloud,
-            cloud_scale=cloud_scale,
-            cloud_labels=cloud_labels,
+            **pack_cloud(mu, labels),
         )
 
     @property
     def x(self) -> Tensor:
         """What the encoder gets, ``(1, 784)`` in [0, 1], or ``(0, 784)`` while the pad is blank."""
-        return torch.tensor(self.image, dtype=torch.float32).reshape(-1, SIDE * SIDE) / 255
+        return torch.tensor(self.image, dtype=torch.float32).reshape(-1, PIXELS) / 255

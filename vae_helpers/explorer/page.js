@@ -2,23 +2,19 @@
 // build puts it into the page, and this reads it: each model becomes a Model, each link listens,
 // and each view is drawn where it stands in the text.
 
-import { element, errorMessage, guarded, numberText } from "./dom.js";
+import { element, guarded, numberText } from "./dom.js";
 
 // The models of ipywidgets: how each is drawn, or null where there is nothing to see. Our own widgets
 // join them by the names of their Python classes, in bundle.py; a page with any other model fails
 // the build.
-const MODELS = {
+export const MODELS = {
   VBoxModel: renderBox,
-  HBoxModel: renderBox,
   FloatSliderModel: renderSlider,
-  IntSliderModel: renderSlider,
   LinkModel: null,
-  DirectionalLinkModel: null,
   LayoutModel: null,
   SliderStyleModel: null,
 };
 
-const REFERENCE = "IPY_MODEL_";
 const VIEW = 'script[type="application/vnd.jupyter.widget-view+json"]';
 const STATE = 'script[type="application/vnd.jupyter.widget-state+json"]';
 
@@ -59,36 +55,35 @@ export function readModels(stored) {
     for (const { path, data } of buffers) state[path[0]] = bytesOf(data);
     models.set(id, new Model(state._anywidget_id ?? name, state));
   }
-  for (const model of models.values()) tie(model, models);
+  for (const model of models.values()) if (model.name === "LinkModel") tie(model, models);
   return models;
 }
 
 function bytesOf(base64) {
-  const text = atob(base64);
-  return new DataView(Uint8Array.from(text, (letter) => letter.charCodeAt(0)).buffer);
+  return new DataView(Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0)).buffer);
 }
 
-// jslink ties two traits in both directions, jsdlink in one.
+// jslink ties two traits in both directions.
 function tie(link, models) {
-  if (link.name !== "LinkModel" && link.name !== "DirectionalLinkModel") return;
-  const [source, from] = [find(models, link.get("source")[0]), link.get("source")[1]];
-  const [target, to] = [find(models, link.get("target")[0]), link.get("target")[1]];
+  const [[source, from], [target, to]] = [link.get("source"), link.get("target")].map(
+    ([reference, trait]) => [find(reference, models), trait],
+  );
   const follow = () => target.set(to, source.get(from));
   source.on(`change:${from}`, follow);
-  if (link.name === "LinkModel") target.on(`change:${to}`, () => source.set(from, target.get(to)));
+  target.on(`change:${to}`, () => source.set(from, target.get(to)));
   follow();
 }
 
-function find(models, reference) {
-  const model = models.get(reference.replace(REFERENCE, ""));
-  if (!model) throw new Error("A part of it is missing from the page. Build the page again.");
+function find(reference, models) {
+  const model = models.get(reference.replace("IPY_MODEL_", ""));
+  if (!model) throw new Error("A part of its state is missing. Build the page again.");
   return model;
 }
 
-// Draw the widget of this id into el.
-export function renderModel(model, el, models) {
+// Draw the model that is referred to into el.
+export function renderModel(reference, el, models) {
   guarded(el, () => {
-    if (!model) throw new Error("Its state is missing from the page. Build the page again.");
+    const model = find(reference, models);
     const render = MODELS[model.name];
     if (!render) throw new Error(`The page has no widget ${model.name}. Build the page again.`);
     render({ model, el, models });
@@ -96,11 +91,11 @@ export function renderModel(model, el, models) {
 }
 
 function renderBox({ model, el, models }) {
-  el.classList.add("live-box", model.name === "HBoxModel" ? "live-row" : "live-column");
+  el.classList.add("live-column");
   for (const reference of model.get("children")) {
     const child = element("div");
     el.append(child);
-    renderModel(models.get(reference.replace(REFERENCE, "")), child, models);
+    renderModel(reference, child, models);
   }
 }
 
@@ -108,16 +103,9 @@ let sliders = 0;
 
 function renderSlider({ model, el }) {
   const id = `live-slider-${(sliders += 1)}`;
-  const isWhole = model.name === "IntSliderModel";
-  const digits = isWhole ? 0 : Number(/\.(\d+)f/.exec(model.get("readout_format"))?.[1] ?? 2);
-  const input = element("input", {
-    type: "range",
-    id,
-    min: model.get("min"),
-    max: model.get("max"),
-    step: model.get("step"),
-    disabled: model.get("disabled"),
-  });
+  const [min, max, step] = ["min", "max", "step"].map((name) => model.get(name));
+  const digits = Number(/\d+/.exec(model.get("readout_format")));
+  const input = element("input", { type: "range", id, min, max, step });
   const output = element("output", { for: id });
   const show = () => {
     const text = numberText(model.get("value"), digits);
@@ -125,10 +113,7 @@ function renderSlider({ model, el }) {
     input.setAttribute("aria-valuetext", text);
     output.textContent = text;
   };
-  input.addEventListener(model.get("continuous_update") === false ? "change" : "input", () => {
-    model.set("value", Number(input.value));
-    model.save_changes();
-  });
+  input.addEventListener("input", () => model.set("value", Number(input.value)));
   model.on("change:value", show);
   el.classList.add("live-slider");
   el.append(element("label", { for: id }, model.get("description")), input, output);
@@ -139,20 +124,13 @@ function renderSlider({ model, el }) {
 // are the functions that draw our own.
 export function startPage(doc, widgets) {
   Object.assign(MODELS, widgets);
-  const stored = doc.querySelector(STATE);
-  let models = new Map();
-  let mistake = "";
-  if (stored) {
-    try {
-      models = readModels(JSON.parse(stored.textContent));
-    } catch (error) {
-      mistake = `The figures' state is damaged. ${error.message}`;
-    }
-  }
+  let models;
   for (const view of doc.querySelectorAll(VIEW)) {
     const el = element("div", { class: "live" });
     view.after(el);
-    if (mistake) el.append(errorMessage(mistake));
-    else guarded(el, () => renderModel(models.get(JSON.parse(view.textContent).model_id), el, models));
+    guarded(el, () => {
+      models ??= readModels(JSON.parse(doc.querySelector(STATE).textContent));
+      renderModel(JSON.parse(view.textContent).model_id, el, models);
+    });
   }
 }
