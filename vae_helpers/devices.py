@@ -6,27 +6,17 @@ import torch
 
 
 def check_device(device: str | torch.device) -> torch.device:
-    """Return the device, or say which devices this machine has.
+    """Return the device, or raise a ValueError that says which devices this machine has.
 
-    Args:
-        device: a name such as ``"cpu"``, ``"cuda"`` or ``"cuda:1"``, or a torch.device; torch's
-            ``"meta"``, which holds shapes and no numbers, is always there.
-
-    Returns:
-        The device.
-
-    Raises:
-        ValueError: torch knows no such name, or this machine has no such device.
+    torch's ``"meta"``, which holds shapes and no numbers, is always there.
     """
     available = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
-    if torch.backends.mps.is_available():
-        available.append("mps")
+    available += ["mps"] if torch.backends.mps.is_available() else []
     try:
         found = torch.device(device)
     except (RuntimeError, TypeError):
         found = None
-    names = {"meta", *available, *(name.split(":")[0] for name in available)}
-    if found is None or str(found) not in names:
+    if str(found) not in {"meta", *available, *(name.split(":")[0] for name in available)}:
         raise ValueError(
             f"device must be one that this machine has, {', '.join(available)}; "
             f"found {str(device)!r}. Use one of these, or install a torch built for your device."
