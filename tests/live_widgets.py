@@ -1,11 +1,9 @@
 """What the tests of the live widgets share: what a browser shows, and what torch says it should."""
 
-import copy
 import re
 from pathlib import Path
 
 import torch
-from playwright.sync_api import Locator, Page
 from torch import Tensor
 
 from vae_helpers.checkpoints import load_vae
@@ -27,28 +25,13 @@ TWO_FRAMES = (
 )
 
 
-def in_16_bits(vae: VAE) -> VAE:
-    """The VAE as a page has it.
+def rounded_vae() -> VAE:
+    """The shipped VAE as a page has it.
 
     A page holds the weights in 16 bits, each rounded to 11 binary digits: that moves a grey by
     less than one level, but not by nothing. JavaScript counts with them in 64 bits, so torch does.
     """
-    return copy.deepcopy(vae).half().double()
-
-
-def rounded_vae() -> VAE:
-    """The shipped VAE as a page has it."""
-    return in_16_bits(load_vae(WEIGHTS))
-
-
-def drawn(tab: Page) -> None:
-    """Wait until what the last input asked for is on the screen."""
-    tab.evaluate(TWO_FRAMES)
-
-
-def greys(canvas: Locator) -> Tensor:
-    """The grey levels of a digit's canvas, ``(784,)``, 255 is paper."""
-    return torch.tensor(canvas.evaluate(GREYS))
+    return load_vae(WEIGHTS).half().double()
 
 
 def numbers(text: str) -> list[float]:

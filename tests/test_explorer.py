@@ -1,8 +1,6 @@
 """Claims about the explorer and about what all live widgets share, on the side of Python."""
 
-import base64
 import copy
-import json
 import math
 import re
 from pathlib import Path
@@ -21,7 +19,7 @@ from vae_helpers.explorer import DigitPad, LatentExplorer, bundle
 from vae_helpers.explorer.cloud import MOST_POINTS
 from vae_helpers.explorer.densities import GapFigure, KLFigure
 from vae_helpers.explorer.latent import LatentCanvas
-from vae_helpers.explorer.live import check_vae, float_slider, pack_floats
+from vae_helpers.explorer.live import check_vae, pack_floats
 from vae_helpers.networks import VAE
 
 WEIGHTS = Path(__file__).resolve().parents[1] / "data" / "vae.safetensors"
@@ -53,33 +51,20 @@ def test_packed_numbers_are_the_nearest_16_bit_floats(values):
     np.testing.assert_array_equal(unpacked(pack_floats(torch.tensor(values))), expected)
 
 
-@given(st.floats(-65504, 65504))
-def test_packing_rounds_by_at_most_a_2048th_and_near_zero_by_less_than_a_ten_millionth(value):
-    (found,) = unpacked(pack_floats(torch.tensor([value])))
-    assert abs(found - value) <= abs(value) / 2047 + 6e-8
-
-
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 65520, -1e6])
 def test_numbers_that_16_bits_cannot_hold_are_refused(value):
     with pytest.raises(ValueError, match=r"at most 65504 in size; found .*\. Train"):
         pack_floats(torch.tensor([1.0, value]))
 
 
-def changed(change) -> VAE:
-    vae = VAE(latent_dim=2, hidden=(8,), pixels=16)
-    change(vae)
-    return vae
-
-
+CHANGED = VAE()
+CHANGED.decoder = torch.nn.Linear(4, 784)
 PLAIN = r"as VAE\(\.\.\.\) builds it, with no weight frozen and no hook; found"
 UNFIT = {
     "a string": ("vae", rf"{PLAIN} str\. Build"),
     "a VAE with labels": (ConditionalVAE(), rf"{PLAIN} ConditionalVAE\. Build"),
     "tanh": (VAE(activation="tanh"), rf"{PLAIN} one with tanh.*\. Build"),
-    "another decoder": (
-        changed(lambda vae: setattr(vae, "decoder", torch.nn.Linear(2, 16))),
-        rf"{PLAIN} one .*changed since\. Build",
-    ),
+    "another decoder": (CHANGED, rf"{PLAIN} one .*changed since\. Build"),
     "17 latents": (VAE(latent_dim=17), r"at most 16 latents; found latent_dim = 17\. Train"),
     "no square": (VAE(pixels=10), r"square images; found 10 pixels.*\. Use"),
 }
@@ -94,18 +79,10 @@ def test_a_model_that_a_browser_cannot_run_is_refused(wrong):
 
 def test_every_widget_is_in_the_list_with_its_file_and_brings_its_script_and_style_along():
     for widget in (DigitPad, GapFigure, KLFigure, LatentCanvas):
-        file = bundle.WIDGETS[f"{widget.__module__}.{widget.__name__}"]
-        assert widget.script == file
+        assert widget.script == bundle.WIDGETS[f"{widget.__module__}.{widget.__name__}"]
     figure = KLFigure()
     assert figure._esm == bundle.widget_module("kl")
     assert figure._css == bundle.style_sheet()
-    assert len(bundle.WIDGETS) == 4
-
-
-def test_a_slider_has_a_name_a_step_and_a_value_of_so_many_digits():
-    slider = float_slider("μ", 0.5, -1, 2, step=0.1, digits=1)
-    assert (slider.description, slider.readout_format) == ("μ", ".1f")
-    assert (slider.value, slider.min, slider.max, slider.step) == (0.5, -1, 2, 0.1)
 
 
 # LatentExplorer
@@ -205,17 +182,9 @@ def test_the_cloud_is_the_first_means_to_a_byte_also_of_a_model_in_double_precis
     assert canvas.cloud_labels == "".join(map(str, labels[:MOST_POINTS].tolist()))
 
 
-def test_no_text_of_a_widget_holds_its_weights_and_the_parts_of_its_page_are_small(
-    vae, digits, gzipped
-):
+def test_no_text_of_a_widget_holds_its_weights(vae, digits):
     explorer = LatentExplorer(vae, images=digits[0], labels=digits[1])
     assert max(len(repr(widget)) for widget in (explorer, explorer.canvas)) < 80
-    state = explorer.canvas.get_state()
-    held = {name: value for name, value in state.items() if not name.startswith("_")}
-    for name in ("decoder", "means", "cloud"):
-        held[name] = base64.b64encode(held[name]).decode()
-    code = gzipped(bundle.page_script([explorer.canvas._anywidget_id]))
-    assert code + gzipped(bundle.style_sheet()) + gzipped(json.dumps(held)) <= 125_000  # bytes
 
 
 # bundle: the joiner
@@ -235,7 +204,8 @@ def modules(tmp_path, monkeypatch):
 
 def test_what_is_imported_comes_first_once_and_without_imports_exports_and_comments(modules):
     modules(
-        a='// First.\nexport const a = "http://x";\n\nfunction inner() {\n  // Why.\n  return a;\n}\n',
+        a='// First.\nexport const a = "http://x";\n\n'
+        "function inner() {\n  // Why.\n  return a;\n}\n",
         b='import { a } from "./a.js";\nimport { c } from "./c.js";\n\n'
         "export function renderB() {\n  return a + c; // both\n}\n",
         c='import { a } from "./a.js";\n\nexport const c = a;\n',

@@ -112,6 +112,7 @@ def test_q_starts_away_from_the_posterior_and_the_sliders_reach_it(pixels):
     for slider, value in zip((mean, width), posterior, strict=True):
         assert slider.min < value < slider.max
         assert slider.step < posterior[1] / 5, "too coarse to come near"
+        assert f"{slider.step:{slider.readout_format}}"[-1] == "1", "its last digit is a step"
 
 
 def test_a_model_with_two_latents_is_refused():

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 from pathlib import Path
 
 import live_page
@@ -51,45 +50,33 @@ def test_a_widget_is_known_by_its_class_and_another_by_its_model():
     assert live_page.models_of({"state": {"a": SLIDER, "b": CANVAS}}) == expected
 
 
-def notebook(folder: Path, models: dict, shown: str | None) -> Path:
-    """A book of one notebook that stores these models and shows one of them."""
+def notebook(folder: Path, models: dict) -> Path:
+    """A book of one notebook that stores these models and shows the first."""
     source = book_of_one_page(folder, "# A page\n\nText.\n")
-    cells = [new_markdown_cell("# A page\n\nText.")]
-    if shown:
-        data = {live_page.VIEW: {"model_id": shown, "version_major": 2, "version_minor": 0}}
-        output = new_output("display_data", {**data, "text/plain": "Slider()"})
-        cells.append(new_code_cell("slider", outputs=[output], execution_count=1))
-    made = new_notebook(cells=cells)
+    data = {live_page.VIEW: {"model_id": "model-0", "version_major": 2, "version_minor": 0}}
+    output = new_output("display_data", {**data, "text/plain": "Slider()"})
+    cell = new_code_cell("slider", outputs=[output], execution_count=1)
+    made = new_notebook(cells=[new_markdown_cell("# A page\n\nText."), cell])
     made.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    if models:
-        made.metadata.widgets = {live_page.STATE: {"state": models, "version_major": 2}}
+    made.metadata.widgets = {live_page.STATE: {"state": models, "version_major": 2}}
     (source / "book" / "page.md").unlink()
     nbformat.write(made, source / "book" / "page.ipynb")
     return source
 
 
-@pytest.fixture(scope="module")
-def page(tmp_path_factory):
-    """A page with a widget, built."""
-    folder = tmp_path_factory.mktemp("live")
-    source = notebook(folder / "source", {"model-0": SLIDER, "model-1": CANVAS}, "model-0")
-    run = build(source, folder / "output")
+def test_a_page_holds_its_state_and_loads_the_script(tmp_path):
+    models = {"model-0": SLIDER, "model-1": CANVAS}
+    run = build(notebook(tmp_path / "source", models), tmp_path / "output")
     assert run.returncode == 0, run.stdout[-3000:]
-    yield folder / "output" / "_build" / "html" / "book" / "page.html"
-    shutil.rmtree(folder)
-
-
-def test_a_page_holds_its_state_and_loads_the_script(page):
+    page = tmp_path / "output" / "_build" / "html" / "book" / "page.html"
     soup = BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser")
     (stored,) = soup.find_all("script", type=live_page.STATE)
-    models = {"model-0": SLIDER, "model-1": CANVAS}
     assert json.loads(stored.string) == live_page.slim({"state": models})
     assert "<" not in stored.string, "a text of the state could end the script"
     assert stored.find_parent("article"), "it is in the text, and does not hold up the page's head"
     (script,) = soup.find_all("script", src=re.compile("explorer"))
     assert script.has_attr("defer")
     assert script.get("type") is None, "browsers load no modules from file:// addresses"
-    assert (page.parent / script["src"].split("?")[0]).is_file()
     text = (page.parent / script["src"].split("?")[0]).read_text(encoding="utf-8")
     assert "renderLatent" in text
     assert "renderGap" not in text, "the code of a widget that the page does not hold"
@@ -97,33 +84,16 @@ def test_a_page_holds_its_state_and_loads_the_script(page):
     assert (page.parent / sheet["href"].split("?")[0]).is_file()
 
 
-def test_without_scripts_a_line_says_what_is_missing(page):
-    soup = BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser")
-    output = soup.select_one(".cell_output")
-    assert "moves where the browser runs scripts" in output.noscript.get_text()
-
-
-def test_a_page_without_a_widget_loads_nothing(tmp_path):
-    source = notebook(tmp_path / "source", {}, None)
-    assert build(source, tmp_path / "output").returncode == 0
-    text = (tmp_path / "output" / "_build" / "html" / "book" / "page.html").read_text("utf-8")
-    assert "explorer" not in text
-
-
 @pytest.mark.parametrize(
     ("models", "said"),
     [
-        (
-            {"model-0": {**SLIDER, "model_name": "TextModel"}},
-            ["book/page", "TextModel", "bundle.py"],
-        ),
+        ({"model-0": SLIDER | {"model_name": "TextModel"}}, ["TextModel", "bundle.py"]),
         ({"model-1": SLIDER}, ["no state in the notebook", "make notebooks"]),
-        ({}, ["no state in the notebook", "make notebooks"]),
     ],
-    ids=["an unknown model", "another model's state", "no state"],
+    ids=["an unknown model", "another model's state"],
 )
 def test_a_page_with_a_widget_that_would_be_blank_fails_the_build(tmp_path, models, said):
-    source = notebook(tmp_path / "source", models, "model-0")
+    source = notebook(tmp_path / "source", models)
     run = build(source, tmp_path / "output")
     assert run.returncode != 0
     words = " ".join(run.stdout.split())

@@ -13,13 +13,6 @@ test("numbers have a minus of print, and zero has none", () => {
   assert.equal(dom.latentName(16), "z₁₆");
 });
 
-test("an element has the attributes that are set, and its children", () => {
-  fakeBrowser();
-  const made = dom.element("p", { id: "a", hidden: false, title: undefined, inert: "" }, "x", "y");
-  assert.deepEqual([...made.attributes], [["id", "a"], ["inert", ""]]);
-  assert.equal(made.textContent, "xy");
-});
-
 test("a digit is dark ink on white paper, round(255 (1 − x))", () => {
   fakeBrowser();
   const canvas = digitCanvas(4);
@@ -43,14 +36,4 @@ test("work asked for many times is done once a frame, and again when asked again
   ask();
   frame();
   assert.equal(done, 2);
-});
-
-test("what cannot be drawn leaves its reason and nothing else", () => {
-  fakeBrowser();
-  const el = dom.element("div", {}, "half of a figure");
-  dom.guarded(el, () => {
-    throw new Error("No bytes.");
-  });
-  assert.equal(el.textContent, "This figure cannot be drawn. No bytes.");
-  assert.equal(dom.guarded(el, () => 7), 7);
 });

@@ -90,20 +90,6 @@ class Element {
       ),
     });
   }
-
-  getBoundingClientRect() {
-    return { left: 100, top: 200, width: 60, height: 60 };
-  }
-
-  setPointerCapture() {
-    this.captured = true;
-  }
-
-  hasPointerCapture() {
-    return Boolean(this.captured);
-  }
-
-  focus() {}
 }
 
 // Make the globals anew. Returns the document's body, what advances time by one frame, and what

@@ -38,13 +38,6 @@ function explorer(state = {}) {
 const button = (name) =>
   el.querySelectorAll("button").find((b) => (b.getAttribute("aria-label") ?? b.textContent) === name);
 
-test("the canvas shows grey levels of the decoder, and says where it is", () => {
-  explorer();
-  const canvas = el.querySelector(".live-digit");
-  assert.equal(canvas.getAttribute("aria-label"), "Digit decoded at z = (0.50, −1.00)");
-  assert.deepEqual(Array.from(canvas.picture.subarray(0, 5)), [128, 128, 128, 255, 128]); // sigmoid(0) is ½
-});
-
 test("a change of a trait draws again with the next frame, until the widget is gone", () => {
   const { model, stop } = explorer();
   const canvas = el.querySelector(".live-digit");
@@ -56,14 +49,6 @@ test("a change of a trait draws again with the next frame, until the widget is g
   model.set("z1", 1);
   frame();
   assert.equal(canvas.getAttribute("aria-label"), "Digit decoded at z = (2.00, −1.00)");
-});
-
-test("a preset moves the point to the mean of its class, and says it politely", () => {
-  const { z } = explorer();
-  button("Mean of the digit 3").dispatch("click");
-  assert.deepEqual(z(), [1, -1]);
-  const said = el.querySelector('p[aria-live="polite"]');
-  assert.equal(said.textContent, "Mean of the digit 3: z = (1.00, −1.00)");
 });
 
 test("a random draw is the prior's, and the way back is 0", () => {
@@ -115,6 +100,11 @@ test("a reader who wants less motion gets steps", () => {
   assert.deepEqual(z(), [0.88, -0.87]); // an eighth of the way
   frame(2625);
   assert.deepEqual(z(), [0, 0]);
+});
+
+test("one latent has no map", () => {
+  explorer({ sizes: [1, 4], decoder: new DataView(new ArrayBuffer(16)), mean_labels: "", means: undefined });
+  assert.equal(el.querySelector(".live-map"), null);
 });
 
 test("without images there are no presets and no walk", () => {

@@ -20,13 +20,6 @@ test("the plane's corners are the limits, up is positive, and its middle is 0", 
   close(map.valuesAt(0, 1000, BOX, 2.5), [-2.5, -2.5]); // beyond is the edge
 });
 
-test("a value's place leads back to the value", () => {
-  for (const value of [-3, -1.234, 0, 2.9]) {
-    const [x] = map.valuesAt(100 + 60 * map.fractionOf(value, 3), 230, BOX, 3);
-    assert.ok(Math.abs(x - value) < 1e-12);
-  }
-});
-
 const model = (state) => new Model("x", state);
 
 test("a cloud's bytes are signed numbers times the scale", () => {
@@ -62,22 +55,6 @@ test("keys move it from where it is, and not over the edge", () => {
   point.dispatch("keydown", { key: "ArrowLeft", shiftKey: true });
   point.dispatch("keydown", { key: "Enter" });
   assert.deepEqual(moves, [[0, 3, 1, 0], [0, 2.98, 1, -0.05], [0, 2.48, 1, 0]]);
-});
-
-test("a mouse moves it from anywhere, a finger from the point alone", () => {
-  const { el, point, moves } = movable(2, [0, 0]);
-  const plane = el.querySelector(".live-plane");
-  plane.dispatch("pointerdown", { clientX: 130, clientY: 200, pointerType: "touch" });
-  assert.deepEqual(moves, []);
-  plane.dispatch("pointerdown", { clientX: 130, clientY: 200, pointerType: "mouse" });
-  assert.deepEqual(moves, [[0, 0, 1, 3]]);
-  point.dispatch("pointermove", { clientX: 160, clientY: 230 });
-  assert.deepEqual(moves.at(-1), [0, 3, 1, 0]);
-  point.captured = false;
-  point.dispatch("pointermove", { clientX: 100, clientY: 230 });
-  assert.equal(moves.length, 2);
-  plane.dispatch("click", { clientX: 100, clientY: 230 });
-  assert.deepEqual(moves.at(-1), [0, -3, 1, 0]);
 });
 
 test("with more than two latents two selects say which, and never the same twice", () => {

@@ -40,19 +40,14 @@ function page(state, ...shown) {
 
 test("a model tells its listeners of a change, and of nothing else", () => {
   const model = new Model("x", { a: 1 });
-  let heard = 0;
-  const listen = () => (heard += 1);
+  const heard = [];
+  const listen = () => heard.push(model.get("a"));
   model.on("change:a", listen);
-  model.set("a", 1);
-  model.set("b", 2);
-  assert.equal(heard, 0);
-  model.set("a", 2);
-  assert.deepEqual([heard, model.get("a")], [1, 2]);
+  for (const value of [1, 2, 2]) model.set("a", value);
+  model.set("b", 3);
   model.off("change:a", listen);
-  model.off("change:never", listen);
-  model.set("a", 3);
-  assert.equal(heard, 1);
-  model.save_changes();
+  model.set("a", 4);
+  assert.deepEqual(heard, [2]);
 });
 
 test("jslink ties both ways, and starts at the source's value", () => {
@@ -62,14 +57,6 @@ test("jslink ties both ways, and starts at the source's value", () => {
   assert.equal(tied.get("a").get("value"), 2.5);
   tied.get("a").set("value", -1);
   assert.equal(tied.get("b").get("value"), -1);
-});
-
-test("bytes arrive as a DataView, and our widgets are known by their Python class", () => {
-  const state = { _anywidget_id: "vae_helpers.explorer.latent.LatentCanvas" };
-  const buffers = [{ path: ["decoder"], data: "AP8=" }];
-  const model = readModels({ state: { a: { model_name: "AnyModel", state, buffers } } }).get("a");
-  assert.equal(model.name, "vae_helpers.explorer.latent.LatentCanvas");
-  assert.deepEqual([model.get("decoder").getUint8(0), model.get("decoder").getUint8(1)], [0, 255]);
 });
 
 test("a slider has a label, a range and a value in words, and moves its model", () => {
@@ -91,13 +78,6 @@ test("two sliders of one page never share an id, and linked ones move together",
   inputs[1].value = "2";
   inputs[1].dispatch("input");
   assert.deepEqual(inputs.map((input) => Number(input.value)), [2, 2, 2]);
-});
-
-test("boxes hold their children in order, each view after its mark", () => {
-  const box = { model_name: "VBoxModel", state: { children: ["IPY_MODEL_a", "IPY_MODEL_b"] } };
-  page({ a: slider(0, { description: "first" }), b: slider(0, { description: "second" }), c: box }, "c");
-  assert.deepEqual(body.querySelectorAll("label").map((label) => label.textContent), ["first", "second"]);
-  assert.ok(body.childNodes[1].classList.contains("live-column"));
 });
 
 const DAMAGED = {

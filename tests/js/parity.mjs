@@ -8,7 +8,7 @@ const file = (name) => {
   const { buffer, byteOffset, byteLength } = readFileSync(`${folder}/${name}`);
   return buffer.slice(byteOffset, byteOffset + byteLength);
 };
-const { sizes, sigma2 } = JSON.parse(readFileSync(`${folder}/sizes.json`, "utf-8"));
+const sizes = JSON.parse(readFileSync(`${folder}/sizes.json`, "utf-8"));
 const read = (name) => network.readLayers(new DataView(file(name)), sizes[name]);
 const [decoder, encoder] = [read("decoder"), read("encoder")];
 
@@ -23,12 +23,8 @@ function write(name, numbers) {
 }
 
 write("decoded", rows("z", sizes.decoder[0]).flatMap((z) => [...network.decode(decoder, z)]));
-const scores = [];
 const encoded = rows("x", sizes.encoder[0]).flatMap((x) => {
   const { mu, logvar } = network.encode(encoder, x);
-  const xMean = network.decode(decoder, mu);
-  scores.push(network.klDivergence(mu, logvar), network.gaussianLogLikelihood(x, xMean, sigma2));
   return [...mu, ...logvar];
 });
 write("encoded", encoded);
-write("scores", scores);
