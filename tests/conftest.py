@@ -26,6 +26,16 @@ settings.load_profile("book")
 torch.set_num_threads(1)
 
 
+# Two workers end together where what takes longest starts first. The rest keeps its order.
+LONGEST = ("test_pages.py", "09_training.ipynb", "test_sweep.py", "test_live_browser.py")
+
+
+def pytest_collection_modifyitems(items):
+    """Put the files that take longest first."""
+    place = {name: index for index, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.name, len(LONGEST)))
+
+
 def pytest_terminal_summary(terminalreporter):
     """The ten slowest files, a notebook or a file of tests each, its cells or tests together."""
     seconds = Counter()
