@@ -48,24 +48,32 @@ clean:
 	find book notebooks tests vae_helpers \( -name __pycache__ -o -name .ipynb_checkpoints \) \
 		-prune -exec rm -rf {} +
 
-# Says what is wrong with $(PYTHON), or nothing.
-UNFIT = $(shell "$(PYTHON)" -c 'import sys; v = sys.version_info; \
-	sys.stdout.write("" if v >= (3, 11) else "is Python %d.%d" % v[:2])' 2>/dev/null || echo 'does not run')
+# Says what is wrong with $(PYTHON) and what mends it, or nothing.
+UNFIT = $(shell "$(PYTHON)" -c 'import sys; v = sys.version_info; sys.stdout.write( \
+	"is Python %d.%d. Name one that you have: make PYTHON=python3.13" % v[:2] if v < (3, 11) else \
+	"" if __import__("importlib.util").util.find_spec("ensurepip") else \
+	"lacks ensurepip. On Debian and Ubuntu: apt install python3-venv")' 2>/dev/null \
+	|| echo 'does not run. Name one that does: make PYTHON=python3.13')
+
+# Shows of an installation what is large, and that the last and silent part has begun.
+LARGE = awk '/[0-9][0-9]\.[0-9] [MG]B/ { print; fflush() } \
+	/^Installing collected/ { print "Unpacking all …"; fflush() }'
+INSTALL = -u -m pip install --disable-pip-version-check --progress-bar off
 
 # The stamp is removed first and written last: an interrupted installation starts over.
 $(READY): requirements.txt constraints.txt pyproject.toml
-	$(if $(UNFIT),$(error This book needs Python 3.11 or newer, but $(PYTHON) $(UNFIT). \
-		Name one that you have: make PYTHON=python3.13))
+	$(if $(UNFIT),$(error This book needs a Python of 3.11 or newer that can make .venv, \
+		but $(PYTHON) $(UNFIT)))
 	@test -f $(READY) || "$(PYTHON)" -m venv --clear .venv
 	@rm -f $(READY)
-	@echo 'Installing the pins into .venv (about a minute) …'
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check -r requirements.txt
-	@touch $(READY)
+	@echo 'Installing the pins into .venv: a minute, or several where PyTorch is a CUDA build …'
+	@{ $(BIN)/python $(INSTALL) -r requirements.txt && touch $(READY); } | $(LARGE)
+	@test -f $(READY)
 
 $(PEERS): requirements.txt constraints.txt pyproject.toml bench/requirements.txt $(READY)
 	@test -f $(PEERS) || $(BIN)/python -m venv --clear bench/.venv
 	@rm -f $(PEERS)
-	@echo 'Installing the peers into bench/.venv (two minutes) …'
-	@bench/$(BIN)/python -m pip install -qq --disable-pip-version-check \
-		-r requirements.txt -r bench/requirements.txt
-	@touch $(PEERS)
+	@echo 'Installing the peers into bench/.venv: two minutes, or several as above …'
+	@{ bench/$(BIN)/python $(INSTALL) -r requirements.txt -r bench/requirements.txt \
+		&& touch $(PEERS); } | $(LARGE)
+	@test -f $(PEERS)
