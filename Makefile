@@ -6,11 +6,13 @@ BIN := .venv/bin
 READY := .venv/.ready
 PEERS := bench/.venv/.ready
 
-.PHONY: help book test lab notebooks bench clean
+.PHONY: help book test machines avx2 plainest threads shuffled lab notebooks bench clean
 
 help:
 	@echo 'make book              build the site into _build/html'
 	@echo 'make test              run every check there is'
+	@echo 'make machines          the chapters and the helpers as on other machines: make avx2, plainest,'
+	@echo '                       threads and shuffled, one after another'
 	@echo 'make lab               open the chapters in JupyterLab'
 	@echo 'make notebooks         re-execute all chapters in place; one: make notebooks CH=08'
 	@echo 'make bench             measure training beside its peers, the helpers, the sweep and the site'
@@ -29,6 +31,31 @@ test: $(READY)
 	$(BIN)/ruff format --check . || failed=1; \
 	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder || failed=1; \
 	exit $$failed
+
+# The chapters, and the tests of each module of the helpers, as other machines would run them: with
+# the instructions of older processors, with two threads, and in another order, each run by itself.
+ELSEWHERE = $(wildcard notebooks/*.ipynb \
+	$(patsubst vae_helpers/%.py,tests/test_%.py,$(wildcard vae_helpers/*.py)))
+
+machines: $(READY)
+	@failed=0; for each in avx2 plainest threads shuffled; do \
+		echo "make $$each"; $(MAKE) $$each || failed=1; done; exit $$failed
+
+avx2: export ATEN_CPU_CAPABILITY = avx2
+avx2: export MKL_ENABLE_INSTRUCTIONS = AVX2
+avx2: export ONEDNN_MAX_CPU_ISA = AVX2
+plainest: export ATEN_CPU_CAPABILITY = default
+plainest: export MKL_ENABLE_INSTRUCTIONS = SSE4_2
+plainest: export ONEDNN_MAX_CPU_ISA = SSE41
+avx2 plainest: $(READY)
+	@$(BIN)/python -m pytest $(ELSEWHERE) -n 2 --dist loadscope
+
+threads: $(READY)
+	@OMP_NUM_THREADS=2 $(BIN)/python -m pytest $(ELSEWHERE)
+
+shuffled: $(READY)
+	@$(BIN)/python -m pytest $$(printf '%s\n' $(ELSEWHERE) | sort -R) -n 2 --dist loadscope \
+		--no-loadscope-reorder
 
 lab: $(READY)
 	@$(BIN)/jupyter lab notebooks $(if $(filter 0,$(shell id -u)),--allow-root)

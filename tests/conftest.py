@@ -23,7 +23,7 @@ settings.register_profile("book", derandomize=True, deadline=None)
 settings.load_profile("book")
 
 # Tensors this small gain nothing from a second thread, and wait for it long on a busy machine.
-torch.set_num_threads(1)
+torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 1)))
 
 
 # Two workers end together where what takes longest starts first. The rest keeps its order.
