@@ -83,8 +83,7 @@ UNFIT = $(shell "$(PYTHON)" -c 'import sys; v = sys.version_info; sys.stdout.wri
 	|| echo 'does not run. Name one that does: make PYTHON=python3.13')
 
 # Shows of an installation what is large, and that the last and silent part has begun.
-LARGE = awk '/[0-9][0-9]\.[0-9] [MG]B/ { print; fflush() } \
-	/^Installing collected/ { print "Unpacking all …"; fflush() }'
+LARGE = grep --line-buffered -oE '[^ ]+ \([0-9]{2,}\.[0-9] [MG]B\)|^Installing collected packages'
 INSTALL = -u -m pip install --disable-pip-version-check --progress-bar off
 
 # The stamp is removed first and written last: an interrupted installation starts over.
@@ -94,13 +93,13 @@ $(READY): requirements.txt constraints.txt pyproject.toml
 	@test -f $(READY) || "$(PYTHON)" -m venv --clear .venv
 	@rm -f $(READY)
 	@echo 'Installing the pins into .venv: a minute, or several where PyTorch is a CUDA build …'
-	@{ $(BIN)/python $(INSTALL) -r requirements.txt && touch $(READY); } | $(LARGE)
-	@test -f $(READY)
+	@{ $(BIN)/python $(INSTALL) -r requirements.txt && touch $(READY); } | $(LARGE); \
+		test -f $(READY)
 
 $(PEERS): requirements.txt constraints.txt pyproject.toml bench/requirements.txt $(READY)
 	@test -f $(PEERS) || $(BIN)/python -m venv --clear bench/.venv
 	@rm -f $(PEERS)
 	@echo 'Installing the peers into bench/.venv: two minutes, or several as above …'
 	@{ bench/$(BIN)/python $(INSTALL) -r requirements.txt -r bench/requirements.txt \
-		&& touch $(PEERS); } | $(LARGE)
-	@test -f $(PEERS)
+		&& touch $(PEERS); } | $(LARGE); \
+		test -f $(PEERS)
