@@ -43,7 +43,7 @@ def same(stored: str, found: str) -> bool:
     ours, theirs = list(NUMBER.finditer(stored)), list(NUMBER.finditer(found))
     return all(
         _near(a, b, _error(stored, a, following))
-        for a, b, following in zip(ours, theirs, [*ours[1:], None], strict=True)
+        for a, b, following in zip(ours, theirs, [*ours, None][1:], strict=True)
     )
 
 

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
+from filelock import FileLock
 from playwright.sync_api import Browser, Page, sync_playwright
 
 NAMES = (
@@ -38,16 +40,39 @@ NO_BROWSER = (
     "These tests need a Chromium browser, and none could be found or installed: "
     "install chromium, or name one in the environment variable CHROMIUM."
 )
+NO_DRIVER = (
+    "These tests need Playwright's driver, which `python -m playwright --version` starts, and it "
+    "does not start: {}\n"
+    "Install what it lacks; libatomic.so.1 is in the package libatomic1 of Debian and Ubuntu."
+)
 MINUTES = 60  # seconds
 
 
 def runs(program: str) -> bool:
     """Whether this is a browser that starts; a distribution's placeholder does not."""
-    try:
-        run = subprocess.run([program, "--version"], capture_output=True, timeout=MINUTES)
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-    return run.returncode == 0
+    return not failure(program, "--version")
+
+
+def failure(*command: str, seconds: float = MINUTES) -> str:
+    """Run a command; what went wrong, with the last that it said, or nothing."""
+    # Its words go to a file: a pipe would be waited for as long as a process left behind holds it.
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as words:
+        streams = {"stdin": subprocess.DEVNULL, "stdout": words, "stderr": subprocess.STDOUT}
+        try:
+            code = subprocess.run(command, **streams, timeout=seconds).returncode
+            wrong = f"ended with {code}" if code else ""
+        except subprocess.TimeoutExpired:
+            wrong = f"did not end in {seconds:g} seconds"
+        except OSError as error:
+            wrong = f"did not start ({error})"
+        words.seek(0)
+        last = [line.rstrip() for line in words if line.strip()][-8:]
+    return wrong and "\n  ".join([f"`{' '.join(command)}` {wrong}:", *last])
+
+
+def driver() -> str:
+    """Why Playwright's driver does not start, or nothing."""
+    return failure(sys.executable, "-m", "playwright", "--version")
 
 
 def of_the_system() -> str | None:
@@ -63,47 +88,65 @@ def of_playwright() -> str | None:
     return program if runs(program) else None
 
 
-def by_apt() -> None:
-    """Install the distribution's Chromium, where that is allowed."""
-    if shutil.which("apt-get") and os.geteuid() == 0:
-        environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-        for words in (["update"], ["install", "-y", "chromium"]):
-            command = ["apt-get", "-q", *words]
-            subprocess.run(command, env=environment, capture_output=True, timeout=10 * MINUTES)
+def user() -> int | None:
+    """The number of the user; Windows has none."""
+    return os.geteuid() if hasattr(os, "geteuid") else None
 
 
-def by_playwright() -> None:
-    """Download Playwright's Chromium into the user's cache."""
-    command = [sys.executable, "-m", "playwright", "install", "chromium"]
-    subprocess.run(command, capture_output=True, timeout=10 * MINUTES)
+def by_apt(*packages: str) -> str:
+    """Install packages of the distribution, where that is allowed; return what went wrong."""
+    if not shutil.which("apt-get") or user() != 0:
+        return ""
+    apt = ("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q")
+    install = (*apt, "install", "-y", "--no-install-recommends", *packages)
+    return failure(*apt, "update", seconds=10 * MINUTES) or failure(*install, seconds=10 * MINUTES)
+
+
+def by_playwright() -> str:
+    """Download Playwright's Chromium into the user's cache; return what went wrong."""
+    command = (sys.executable, "-m", "playwright", "install", "chromium")
+    return failure(*command, seconds=10 * MINUTES)
 
 
 @cache
+def search() -> tuple[str, str]:
+    """The path of a Chromium that runs, or why there is none: looked for once, found or not."""
+    named = os.environ.get("CHROMIUM")
+    if named and not runs(named):
+        return "", f"CHROMIUM names {named}, which is not a browser that runs."
+    # One process at a time, of those that this user has: apt refuses to run twice.
+    with FileLock(Path(tempfile.gettempdir(), f"browser-of-the-tests-{user()}.lock")):
+        wrong = []
+        if lacks := driver():
+            wrong.append(by_apt("libatomic1"))
+            lacks = driver()
+        if lacks:
+            return "", "\n".join([NO_DRIVER.format(lacks), *filter(None, wrong)])
+        found = named or of_the_system() or of_playwright()
+        if not found:
+            wrong.append(by_apt("chromium", "chromium-sandbox"))
+            found = of_the_system()
+        if not found:
+            wrong.append(by_playwright())
+            found = of_playwright()
+    return found or "", "" if found else "\n".join([NO_BROWSER, *filter(None, wrong)])
+
+
 def chromium() -> str:
-    """The path of a Chromium that runs.
+    """The path of a Chromium that runs, with a driver that does.
 
     Raises:
         RuntimeError: there is none, and none could be installed.
     """
-    named = os.environ.get("CHROMIUM")
-    if named:
-        if runs(named):
-            return named
-        raise RuntimeError(f"CHROMIUM names {named}, which is not a browser that runs.")
-    found = of_the_system() or of_playwright()
-    for install, find in ((by_apt, of_the_system), (by_playwright, of_playwright)):
-        if found is None:
-            install()
-            found = find()
-    if found is None:
-        raise RuntimeError(NO_BROWSER)
+    found, why = search()
+    if not found:
+        raise RuntimeError(why)
     return found
 
 
 def arguments() -> list[str]:
     """What a browser is started with; its sandbox does not start for root."""
-    is_root = hasattr(os, "geteuid") and os.geteuid() == 0
-    return [*ARGUMENTS, "--no-sandbox"] if is_root else ARGUMENTS
+    return [*ARGUMENTS, "--no-sandbox"] if user() == 0 else ARGUMENTS
 
 
 @contextmanager

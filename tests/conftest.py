@@ -23,7 +23,17 @@ settings.register_profile("book", derandomize=True, deadline=None)
 settings.load_profile("book")
 
 # Tensors this small gain nothing from a second thread, and wait for it long on a busy machine.
-torch.set_num_threads(1)
+torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 1)))
+
+
+# Two workers end together where what takes longest starts first. The rest keeps its order.
+LONGEST = ("test_pages.py", "09_training.ipynb", "test_sweep.py", "test_live_browser.py")
+
+
+def pytest_collection_modifyitems(items):
+    """Put the files that take longest first."""
+    place = {name: index for index, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.name, len(LONGEST)))
 
 
 def pytest_terminal_summary(terminalreporter):

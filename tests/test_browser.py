@@ -1,5 +1,6 @@
 """Claims about the browser of the tests: found or installed, never skipped, and all ears."""
 
+import re
 import sys
 
 import browser
@@ -9,33 +10,87 @@ import pytest
 @pytest.fixture
 def machine(monkeypatch):
     """A machine with no browser, whose installers are noted in a list and install nothing."""
-    browser.chromium.cache_clear()
+    browser.search.cache_clear()
     monkeypatch.delenv("CHROMIUM", raising=False)
     installed = []
+    monkeypatch.setattr(browser, "driver", lambda: "")
     monkeypatch.setattr(browser, "of_the_system", lambda: None)
     monkeypatch.setattr(browser, "of_playwright", lambda: None)
-    monkeypatch.setattr(browser, "by_apt", lambda: installed.append("apt"))
-    monkeypatch.setattr(browser, "by_playwright", lambda: installed.append("playwright"))
+    monkeypatch.setattr(browser, "by_apt", lambda *names: installed.extend(names) or "apt: full")
+    monkeypatch.setattr(browser, "by_playwright", lambda: installed.append("download") or "cut off")
     yield installed
-    browser.chromium.cache_clear()
+    browser.search.cache_clear()
 
 
-def test_where_no_browser_can_be_had_it_is_said_in_a_sentence(machine):
-    with pytest.raises(RuntimeError, match="environment variable CHROMIUM"):
-        browser.chromium()
-    assert machine == ["apt", "playwright"]
+APT = ["chromium", "chromium-sandbox"]
+
+
+def test_where_no_browser_can_be_had_it_is_said_with_the_installers_words_and_tried_once(machine):
+    for _ in range(3):
+        with pytest.raises(RuntimeError, match=r"variable CHROMIUM\.\napt: full\ncut off$"):
+            browser.chromium()
+    assert machine == [*APT, "download"]
 
 
 def test_a_browser_that_could_be_installed_is_taken(machine, monkeypatch):
     monkeypatch.setattr(browser, "of_the_system", lambda: "/usr/bin/it" if machine else None)
     assert browser.chromium() == "/usr/bin/it"
-    assert machine == ["apt"]
+    assert machine == APT
+
+
+def test_a_browser_that_is_there_is_taken_and_nothing_is_installed(machine, monkeypatch):
+    monkeypatch.setattr(browser, "of_playwright", lambda: "/cache/it")
+    assert browser.chromium() == "/cache/it"
+    assert machine == []
+
+
+LACKS = "node: error while loading shared libraries: libatomic.so.1: cannot open"
+
+
+def test_a_driver_that_does_not_start_is_said_in_a_sentence_with_its_repair_and_tried_once(
+    machine, monkeypatch
+):
+    monkeypatch.setattr(browser, "driver", lambda: LACKS)
+    monkeypatch.setattr(browser, "of_the_system", lambda: "/usr/bin/it")
+    for _ in range(3):
+        with pytest.raises(RuntimeError, match=r"driver.* libatomic.so.1: .*\n.* libatomic1 .*"):
+            browser.chromium()
+    assert machine == ["libatomic1"]
+
+
+def test_a_driver_that_could_be_mended_is_taken_before_a_browser_is_looked_for(
+    machine, monkeypatch
+):
+    monkeypatch.setattr(browser, "driver", lambda: "" if machine else LACKS)
+    monkeypatch.setattr(browser, "of_playwright", lambda: "/cache/it" if machine else 1 / 0)
+    assert browser.chromium() == "/cache/it"
+    assert machine == ["libatomic1"]
+
+
+def test_playwrights_driver_starts_here():
+    assert browser.driver() == ""
+
+
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [
+        ("print('fetched'); raise SystemExit('no space left')", "ended with 1:.*no space left"),
+        ("import time; print('waits', flush=True); time.sleep(60)", "in 2 seconds:.*waits"),
+    ],
+)
+def test_an_installer_that_fails_is_named_with_its_last_words(program, said):
+    assert re.search(said, browser.failure(sys.executable, "-c", program, seconds=2), re.DOTALL)
+
+
+def test_a_program_that_is_not_there_is_named():
+    assert "`/no/program --version` did not start" in browser.failure("/no/program", "--version")
 
 
 def test_a_browser_that_is_named_is_taken_or_refused_by_name(machine, monkeypatch, tmp_path):
     monkeypatch.setenv("CHROMIUM", str(tmp_path / "none"))
     with pytest.raises(RuntimeError, match="none, which is not a browser that runs"):
         browser.chromium()
+    browser.search.cache_clear()
     monkeypatch.setenv("CHROMIUM", sys.executable)  # it answers --version, too
     assert browser.chromium() == sys.executable
     assert machine == []

@@ -171,7 +171,9 @@ def test_ctrl_c_leaves_the_chapter_as_it_was_and_no_kernel_behind(write, tmp_pat
     source = f"import os, time\nprint(open({str(mark)!r}, 'w').write(str(os.getpid())))"
     path = write("01_a.ipynb", source + "\ntime.sleep(600)")
     before = path.read_bytes()
-    code = "import sys, execute; from pathlib import Path; sys.exit(execute.main([], Path('.')))"
+    code = "import signal, sys, execute; from pathlib import Path; "
+    code += "signal.signal(signal.SIGINT, signal.default_int_handler); "  # a parent may ignore it
+    code += "sys.exit(execute.main([], Path('.')))"
     folder = Path(execute.__file__).parent
     run = subprocess.Popen(
         [sys.executable, "-c", code],
@@ -180,14 +182,20 @@ def test_ctrl_c_leaves_the_chapter_as_it_was_and_no_kernel_behind(write, tmp_pat
         stderr=subprocess.PIPE,
         text=True,
     )
-    wait_until(lambda: mark.exists() and mark.read_text())
-    run.send_signal(signal.SIGINT)
-    _, message = run.communicate(timeout=60)
-    assert run.returncode == 130
-    assert "Stopped" in message
-    assert "Traceback" not in message
-    assert path.read_bytes() == before
-    wait_until(lambda: not alive(int(mark.read_text())))
+    try:
+        wait_until(lambda: mark.exists() and mark.read_text())
+        run.send_signal(signal.SIGINT)
+        _, message = run.communicate(timeout=60)
+        assert run.returncode == 130
+        assert "Stopped" in message
+        assert "Traceback" not in message
+        assert path.read_bytes() == before
+        wait_until(lambda: not alive(int(mark.read_text())))
+    finally:  # what a failure would leave behind would disturb other tests
+        run.kill()
+        run.communicate()
+        if mark.exists() and (kernel := mark.read_text()) and alive(int(kernel)):
+            os.kill(int(kernel), signal.SIGKILL)
 
 
 def wait_until(condition, seconds=60.0):

@@ -16,6 +16,7 @@ ROWS = "σ² = 0.5:  −486.21 nats\nσ² = 1.0: −1034.05 nats\n"
 @pytest.mark.parametrize(
     ("stored", "found"),
     [
+        ("no number", "no number"),
         ("0.1234 nats", "0.1235 nats"),
         ("9.99 nats", "10.00 nats"),
         ("  9.99|", " 10.00|"),
@@ -54,6 +55,7 @@ def test_the_last_place_and_a_part_of_the_error_may_differ(stored, found):
         ("0.5 nats", "0.5  nats"),
         ("  0.5|", " 0.5|"),
         ("0.5 nats", "nan nats"),
+        ("True", "False"),
         ("15.79 ± 0.32", "15.70 ± 0.32"),
         ("15.79 ± 0.32", "15.79 ± 0.34"),
         ("15.79, 0.32", "15.74, 0.32"),  # no error, no allowance
