@@ -28,6 +28,7 @@ import io
 import json
 import math
 import time
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -35,12 +36,12 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from vae_helpers.checkpoints import load_checkpoint, load_vae, save_checkpoint, save_vae
+from vae_helpers.checkpoints import load_vae, save_vae
 from vae_helpers.data import binarize, load_mnist
 from vae_helpers.files import write_atomically
-from vae_helpers.gradients import ImportanceWeightedGradient, one_vector
 from vae_helpers.networks import VAE
 from vae_helpers.objectives import importance_weighted_bound
+from vae_helpers.training import fit
 
 FOLDER = Path(__file__).resolve().parent
 STAGES = 8
@@ -66,23 +67,6 @@ def paper_network(images: Tensor) -> VAE:
     with torch.no_grad():
         vae.decoder.layers[-1].bias.copy_(torch.logit(images.mean(0).clamp(0.001, 0.999)))
     return vae
-
-
-def train_epoch(
-    gradient: ImportanceWeightedGradient,
-    images: Tensor,
-    optimizer: torch.optim.Optimizer,
-    generator: torch.Generator,
-    batch_size: int,
-) -> float:
-    """Take one step a batch; return the mean bound over the epoch, nats an image."""
-    order = torch.randperm(len(images), generator=generator, device=images.device)
-    total = torch.zeros((), device=images.device)
-    for indices in order.split(batch_size):
-        x = binarize(images[indices], generator=generator)
-        total += gradient(x, generator=generator).sum()
-        optimizer.step()
-    return total.item() / len(images)
 
 
 @torch.no_grad()
@@ -112,50 +96,50 @@ def positive(text: str) -> int:
 
 
 def train(options: argparse.Namespace, images: Tensor, test_images: Tensor, name: str) -> None:
-    """Train, or go on from the checkpoint, and write weights, options and log."""
-    checkpoint = FOLDER / f"{name}.checkpoint.safetensors"
+    """Train in rounds, or go on from their checkpoints, and write weights, options and log."""
     torch.manual_seed(options.seed)
     vae = paper_network(images).to(options.device)
-    recipe = {"k": options.k, "epochs": options.epochs, "lr": options.lr}
-    recipe |= {
-        "batch_size": options.batch_size,
-        "seed": options.seed,
-        "precision": options.precision,
-    }
-    history: dict[str, list[float]] = {"bound": [], "held_out_50": [], "seconds": []}
-    # The epochs of all rounds: number of the round, of the epoch in it, length of the round.
-    rounds = [(r, e, length) for r, length in enumerate(options.epochs) for e in range(length)]
+    rounds = list(zip(options.epochs, options.lr, strict=True))
+    files = [FOLDER / f"{name}.round{number}.safetensors" for number in range(len(rounds))]
+    history: dict[str, list[float]] = {"elbo": [], "held_out_50": [], "seconds": []}
+    for number, (epochs, lr) in enumerate(rounds):
+        start = time.perf_counter()
 
-    with one_vector(vae) as weights:
-        gradient = ImportanceWeightedGradient(vae, options.k)
-        generator = torch.Generator(options.device)
-        optimizer = torch.optim.Adam([weights], eps=1e-4, fused=True)
-        state = {"vae": vae, "optimizer": optimizer, "generator": generator, "recipe": recipe}
-        if checkpoint.exists():
-            history = load_checkpoint(checkpoint, **state)
-        for number, epoch, epochs in rounds[len(history["bound"]) :]:
-            start = time.perf_counter()
-            if epoch == 0:
-                generator.manual_seed(options.seed + number)
-                optimizer.state.clear()
-            optimizer.param_groups[0]["lr"] = learning_rate(options.lr[number], epoch, epochs)
-            bound = train_epoch(gradient, images, optimizer, generator, options.batch_size)
-            history["bound"].append(bound)
-            history["held_out_50"].append(held_out(vae, test_images))
-            history["seconds"].append(time.perf_counter() - start)
-            save_checkpoint(checkpoint, **state, history=history)
-            found = f"{bound:.2f}, held-out {history['held_out_50'][-1]:.2f}"
-            print(f"{name}, epoch {len(history['bound'])}: {found}", flush=True)
+        def measure(vae: VAE) -> dict[str, float]:
+            nonlocal start
+            seconds, start = time.perf_counter() - start, time.perf_counter()
+            return {"held_out_50": held_out(vae, test_images), "seconds": seconds}
+
+        found = fit(
+            vae,
+            images,
+            epochs=epochs,
+            batch_size=options.batch_size,
+            lr=partial(learning_rate, lr, epochs=epochs),
+            k=options.k,
+            seed=options.seed + number,
+            draw=binarize,
+            optimizer=partial(torch.optim.Adam, eps=1e-4, fused=True),
+            measure=measure,
+            checkpoint=files[number],
+            resume=True,
+        )
+        if len(found["elbo"]) < epochs:
+            raise KeyboardInterrupt
+        for column, values in history.items():
+            values += found[column]
 
     table = io.StringIO()
     rows = csv.writer(table, lineterminator="\n")
-    rows.writerow(["epoch", *history])
+    rows.writerow(["epoch", "bound", "held_out_50", "seconds"])
     for epoch, values in enumerate(zip(*history.values(), strict=True), start=1):
         rows.writerow([epoch, *(f"{value:.3f}" for value in values)])
+    kept = {key: value for key, value in vars(options).items() if key != "device"}
     write_atomically(FOLDER / f"{name}_log.csv", table.getvalue().encode())
-    write_atomically(FOLDER / f"{name}.json", (json.dumps(recipe, indent=2) + "\n").encode())
+    write_atomically(FOLDER / f"{name}.json", (json.dumps(kept, indent=2) + "\n").encode())
     save_vae(vae, FOLDER / f"{name}.safetensors")
-    checkpoint.unlink()
+    for file in files:
+        file.unlink()
 
 
 def main() -> None:

@@ -1,10 +1,10 @@
-"""Weights and checkpoints on disk: safetensors, replaced atomically, nothing unpickled."""
+"""Weights and training runs on disk: safetensors, replaced whole or not at all, no pickle."""
 
 from __future__ import annotations
 
 import json
-import math
 import os
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -19,147 +19,131 @@ from vae_helpers.files import write_atomically
 from vae_helpers.networks import VAE
 
 PathLike = str | os.PathLike[str]
+History = dict[str, list[float]]
 
 
 def save_vae(vae: VAE, path: PathLike) -> None:
-    """Save the weights of a VAE and the sizes that rebuild it, atomically.
-
-    Args:
-        vae: the model.
-        path: the file, by custom ending in ``.safetensors``; its folder exists.
-
-    Raises:
-        OSError: the file cannot be written; an old one is then untouched.
-    """
+    """Save the weights of a VAE and the sizes that rebuild it; an old file survives an error."""
     tensors = {name: value.detach().cpu() for name, value in vae.state_dict().items()}
-    _write(path, tensors, {"kind": "vae", "architecture": architecture(vae)})
+    _write(Path(path), tensors, {"kind": "vae", "architecture": architecture(vae)})
 
 
 def load_vae(path: PathLike, *, device: str | torch.device = "cpu") -> VAE:
-    """Rebuild a VAE from a file that `save_vae` wrote.
-
-    Args:
-        path: the file.
-        device: where the weights are put.
-
-    Returns:
-        The VAE, with the sizes and the weights of the file.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file is cut short, or no weights of a VAE; or there is no such device.
-    """
+    """Rebuild a VAE, with its sizes and weights, from a file that `save_vae` wrote."""
     device = check_device(device)
-    tensors, header = _read(path, "vae")
+    tensors, header = _read(Path(path), "vae")
     sizes = header["architecture"]
-    vae = (ConditionalVAE if "classes" in sizes else VAE)(**sizes).to(
-        next(iter(tensors.values())).dtype
-    )
-    _load_weights(vae, tensors, path)
+    vae = (ConditionalVAE if "classes" in sizes else VAE)(**sizes)
+    _load_weights(Path(path), vae.to(next(iter(tensors.values())).dtype), tensors)
     return vae.to(device)
 
 
-def save_checkpoint(
-    path: PathLike,
-    *,
-    vae: VAE,
-    optimizer: torch.optim.Optimizer,
-    generator: torch.Generator,
-    recipe: Mapping[str, object],
-    history: Mapping[str, list[float]],
-) -> None:
-    """Save all that a training run needs to go on bit for bit, atomically.
+class Checkpoint:
+    """All that a training run needs to go on bit for bit, in one file; without a path, nothing."""
 
-    Args:
-        path: the file; its folder exists.
-        vae: the model; its weights are saved.
-        optimizer: Adam; its moments and step counts are saved.
-        generator: the source of shuffling and noise; its state is saved.
-        recipe: what must be the same for the run to go on (JSON values).
-        history: named lists of one number an epoch.
+    def __init__(
+        self,
+        path: PathLike | None,
+        vae: VAE,
+        images: Tensor,
+        labels: Tensor | None,
+        settings: Mapping[str, object],
+        *,
+        resume: bool,
+    ) -> None:
+        self.path, self.vae = None if path is None else Path(path), vae
+        if self.path is None:
+            if resume:
+                raise ValueError(
+                    "resume=True needs a file to go on from; found checkpoint=None. "
+                    "Pass the path of the run's checkpoint."
+                )
+            return
+        if not self.path.parent.is_dir():
+            raise ValueError(
+                f"checkpoint must lie in a folder that exists; found {path}. "
+                f"Make the folder {self.path.parent} first."
+            )
+        if self.path.exists() and not resume:
+            raise FileExistsError(
+                f"{path} exists; expected a new checkpoint. Go on from it with resume=True, or "
+                "choose another path."
+            )
+        self.recipe = dict(settings) | {
+            "images": list(images.shape),
+            "images_crc32": _crc32(images),
+            "labels_crc32": None if labels is None else _crc32(labels),
+            "trained": sum(each.numel() for each in vae.parameters() if each.requires_grad),
+        }
 
-    Raises:
-        OSError: the file cannot be written; an old one is then untouched.
-    """
-    tensors = {f"vae.{name}": value.cpu() for name, value in vae.state_dict().items()}
-    for index, state in optimizer.state_dict()["state"].items():
-        tensors |= {f"adam.{index}.{name}": value.cpu() for name, value in state.items()}
-    tensors["generator"] = generator.get_state()
-    tensors |= {
-        f"history.{name}": torch.tensor(values, dtype=torch.float64)
-        for name, values in history.items()
-    }
-    header = {"kind": "checkpoint", "architecture": architecture(vae), "recipe": dict(recipe)}
-    _write(path, tensors, header)
+    def save(
+        self, optimizer: torch.optim.Optimizer, generator: torch.Generator, history: History
+    ) -> None:
+        """Replace the file by the run as it stands."""
+        if self.path is None:
+            return
+        tensors = {f"vae.{name}": value.cpu() for name, value in self.vae.state_dict().items()}
+        for index, state in optimizer.state_dict()["state"].items():
+            tensors |= {f"adam.{index}.{name}": value.cpu() for name, value in state.items()}
+        tensors["generator"] = generator.get_state()
+        for name, values in history.items():
+            tensors[f"history.{name}"] = torch.tensor(values, dtype=torch.float64)
+        header = {"kind": "checkpoint", "architecture": architecture(self.vae)}
+        _write(self.path, tensors, header | {"recipe": self.recipe})
 
+    def load(
+        self, optimizer: torch.optim.Optimizer, generator: torch.Generator, *, max_epochs: int
+    ) -> History:
+        """Put the run back and return its history, ``{}`` where there is no file.
 
-def load_checkpoint(
-    path: PathLike,
-    *,
-    vae: VAE,
-    optimizer: torch.optim.Optimizer,
-    generator: torch.Generator,
-    recipe: Mapping[str, object],
-    max_epochs: float = math.inf,
-) -> dict[str, list[float]]:
-    """Put a saved run back into vae, optimizer and generator, and return its history.
+        Raises:
+            ValueError: the file is damaged, past max_epochs, or of another kind, architecture or
+                recipe; model, optimizer and generator are then as they were.
+        """
+        if self.path is None or not self.path.exists():
+            return {}
+        tensors, header = _read(self.path, "checkpoint")
+        _check_equal(self.path, "architecture", architecture(self.vae), header["architecture"])
+        _check_equal(self.path, "recipe", self.recipe, header["recipe"])
+        history = {name: value.tolist() for name, value in _part(tensors, "history.").items()}
+        epochs = max(map(len, history.values()))
+        if epochs > max_epochs:
+            raise ValueError(
+                f"{self.path} is past the epochs asked for: expected at most {max_epochs}; "
+                f"found {epochs}. Ask for more epochs, or for another checkpoint path."
+            )
+        _load_weights(self.path, self.vae, _part(tensors, "vae."))
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, value in _part(tensors, "adam.").items():
+            index, key = name.split(".")
+            state.setdefault(int(index), {})[key] = value
+        optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
+        generator.set_state(tensors["generator"])
+        return history
 
-    Args:
-        path: a file that `save_checkpoint` wrote.
-        vae: the model to fill; it must have the architecture of the file.
-        optimizer: Adam over the parameters of vae.
-        generator: the generator to set.
-        recipe: the recipe of this run; it must equal the file's.
-        max_epochs: length of this run; the file must not be past it.
-
-    Returns:
-        Named lists of one number an epoch, as they were saved.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file is cut short, past max_epochs, or of another kind, architecture
-            or recipe; vae, optimizer and generator are then as they were.
-    """
-    tensors, header = _read(path, "checkpoint")
-    _check_equal(path, "architecture", architecture(vae), header["architecture"])
-    _check_equal(path, "recipe", dict(recipe), header["recipe"])
-    history = {name: value.tolist() for name, value in _with_prefix(tensors, "history.").items()}
-    epochs = max(map(len, history.values()), default=0)
-    if epochs > max_epochs:
-        raise ValueError(
-            f"{path} is past the epochs asked for: expected at most {max_epochs}; "
-            f"found {epochs}. Ask for more epochs, or for another checkpoint path."
-        )
-    _load_weights(vae, _with_prefix(tensors, "vae."), path)
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, value in _with_prefix(tensors, "adam.").items():
-        index, key = name.split(".")
-        state.setdefault(int(index), {})[key] = value
-    optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
-    generator.set_state(tensors["generator"])
-    return history
+    def kept(self, epoch: int) -> str:
+        """Say what is on disk when a run breaks off after so many epochs."""
+        if self.path is None:
+            return "no checkpoint was asked for"
+        if not self.path.exists():
+            return "it happened before the first checkpoint"
+        return f"the last good checkpoint, of epoch {epoch}, is kept in {self.path}"
 
 
 def architecture(vae: VAE) -> dict[str, object]:
     """Return the arguments that build a VAE of the same sizes."""
-    sizes: dict[str, object] = {
-        "latent_dim": vae.latent_dim,
-        "hidden": list(vae.hidden),
-        "pixels": vae.pixels,
-        "sigma2": vae.sigma2,
-        "activation": vae.activation,
-    }
+    names = ("latent_dim", "hidden", "pixels", "sigma2", "activation")
+    sizes = {name: getattr(vae, name) for name in names} | {"hidden": list(vae.hidden)}
     return sizes | {"classes": vae.classes} if isinstance(vae, ConditionalVAE) else sizes
 
 
-def _write(path: PathLike, tensors: dict[str, Tensor], header: dict[str, object]) -> None:
+def _write(path: Path, tensors: dict[str, Tensor], header: dict[str, object]) -> None:
     # One metadata entry: safetensors writes several in random order, and bytes must repeat.
-    content = save(tensors, {"vae_helpers": json.dumps(header, sort_keys=True)})
-    write_atomically(Path(path), content)
+    write_atomically(path, save(tensors, {"vae_helpers": json.dumps(header, sort_keys=True)}))
 
 
-def _read(path: PathLike, kind: str) -> tuple[dict[str, Tensor], dict]:
-    if not Path(path).is_file():
+def _read(path: Path, kind: str) -> tuple[dict[str, Tensor], dict]:
+    if not path.is_file():
         raise FileNotFoundError(
             f"expected a {kind} file at {path}; found none. Check the path, or make the file."
         )
@@ -169,9 +153,9 @@ def _read(path: PathLike, kind: str) -> tuple[dict[str, Tensor], dict]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, ValueError) as error:
         raise ValueError(
-            f"{path} is cut short or damaged: expected a safetensors file of {kind}; "
-            f"found {Path(path).stat().st_size:,} bytes that do not read ({error}). "
-            "Delete it and make it again, or restore a copy."
+            f"{path} does not read as a safetensors file of {kind}: it is cut short, damaged or "
+            f"another kind of file; found {path.stat().st_size:,} bytes ({error}). Pass another "
+            "path, or make the file again."
         ) from error
     if header.get("kind") != kind:
         raise ValueError(
@@ -182,17 +166,17 @@ def _read(path: PathLike, kind: str) -> tuple[dict[str, Tensor], dict]:
     return tensors, header
 
 
-def _load_weights(vae: VAE, tensors: dict[str, Tensor], path: PathLike) -> None:
+def _load_weights(path: Path, vae: VAE, tensors: dict[str, Tensor]) -> None:
     # Compared first: load_state_dict copies all that fits before it raises, and casts in silence.
-    _check_equal(path, "weights", _signature(vae.state_dict()), _signature(tensors))
+    expected, found = (
+        {name: f"{value.dtype} {tuple(value.shape)}" for name, value in each.items()}
+        for each in (vae.state_dict(), tensors)
+    )
+    _check_equal(path, "weights", expected, found)
     vae.load_state_dict(tensors)
 
 
-def _signature(tensors: Mapping[str, Tensor]) -> dict[str, str]:
-    return {name: f"{value.dtype} {tuple(value.shape)}" for name, value in tensors.items()}
-
-
-def _check_equal(path: PathLike, what: str, expected: dict, found: dict) -> None:
+def _check_equal(path: Path, what: str, expected: dict, found: dict) -> None:
     different = [
         f"{name} = {expected.get(name)!r}, found {found.get(name)!r}"
         for name in sorted(expected.keys() | found.keys())
@@ -205,9 +189,10 @@ def _check_equal(path: PathLike, what: str, expected: dict, found: dict) -> None
         )
 
 
-def _with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {
-        name.removeprefix(prefix): value
-        for name, value in tensors.items()
-        if name.startswith(prefix)
-    }
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    named = tensors.items()
+    return {n.removeprefix(prefix): value for n, value in named if n.startswith(prefix)}
+
+
+def _crc32(values: Tensor) -> int:
+    return zlib.crc32(values.cpu().contiguous().numpy())

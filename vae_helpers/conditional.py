@@ -39,8 +39,8 @@ class ConditionalVAE(VAE):
         check_count("classes", classes, "MNIST has ten.")
         super().__init__(latent_dim, hidden, pixels=pixels, sigma2=sigma2, activation=activation)
         self.classes = classes
-        self.encoder = Encoder(latent_dim, self.hidden, pixels + classes, activation)
-        self.decoder = Decoder(latent_dim + classes, self.hidden, pixels, activation)
+        self.encoder = Encoder((pixels + classes, *hidden, 2 * latent_dim), activation)
+        self.decoder = Decoder((latent_dim + classes, *reversed(hidden), pixels), activation)
 
     def given(self, labels: Tensor) -> GivenLabels:
         """Return the model of the images that have these labels, ``(B,)``."""

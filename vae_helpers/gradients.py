@@ -3,17 +3,63 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
 from vae_helpers.networks import VAE
-from vae_helpers.objectives import Elbo, bernoulli_log_likelihood, kl_divergence
-from vae_helpers.objectives import gaussian_log_likelihood as gaussian
+from vae_helpers.objectives import (
+    Terms,
+    bernoulli_log_likelihood,
+    elbo_terms,
+    gaussian_log_likelihood,
+    importance_weighted_bound,
+    kl_to_prior,
+)
 
 aten = torch.ops.aten  # the kernels that autograd itself calls on the way back
+
+# Takes x, labels or None, β and the generator; sets the gradients of −(mean bound), and returns
+# the terms of the bound, each (B,).
+Gradient = Callable[[Tensor, Tensor | None, float, torch.Generator], tuple[Tensor, ...]]
+
+
+def gradient_of(vae: VAE, *, k: int | None = None) -> Gradient:
+    """Return what sets the gradient of the mean −ELBO, or of −L_K: by hand where that is known."""
+    if knows(vae) and k is None:
+        by_hand = ElboGradient(vae)
+        return lambda x, _, beta, generator: by_hand(x, beta=beta, generator=generator)
+    if knows(vae) and vae.sigma2 is None:
+        bound_by_hand = ImportanceWeightedGradient(vae, k)
+        return lambda x, _, __, generator: (bound_by_hand(x, generator=generator),)
+
+    def by_autograd(
+        x: Tensor, labels: Tensor | None, beta: float, generator: torch.Generator
+    ) -> tuple[Tensor, ...]:
+        model = vae if labels is None else vae.given(labels)
+        vae.zero_grad(set_to_none=False)
+        if k is None:
+            terms = elbo_terms(model, x, generator=generator)
+            bound = terms.log_likelihood - beta * terms.kl
+        else:
+            terms = (bound := importance_weighted_bound(model, x, k=k, generator=generator),)
+        (-bound.mean()).backward()
+        return terms
+
+    return by_autograd
+
+
+def knows(vae: nn.Module) -> bool:
+    """Whether this is the book's `VAE` as it was built, all of it trained, and not watched."""
+    if type(vae) is not VAE or not all(each.requires_grad for each in vae.parameters()):
+        return False
+    with torch.device("meta"):  # without memory for the weights
+        built = VAE(vae.latent_dim, vae.hidden, pixels=vae.pixels, activation=vae.activation)
+    kinds, expected = ([(n, type(m)) for n, m in each.named_modules()] for each in (vae, built))
+    hooks = any(m._forward_hooks or m._forward_pre_hooks for m in vae.modules())
+    return kinds == expected and not hooks
 
 
 @contextmanager
@@ -52,7 +98,7 @@ def one_vector(module: nn.Module) -> Iterator[nn.Parameter]:
             parameter.grad = None
 
 
-def drop_tiny_moments(adam: torch.optim.Adam) -> None:
+def drop_tiny_moments(adam: torch.optim.Optimizer) -> None:
     """Round running means of the gradient below 1e-25 to zero; call it every 250 steps or so.
 
     A weight without gradient, as behind a ReLU that no longer fires, keeps a mean that shrinks
@@ -60,8 +106,8 @@ def drop_tiny_moments(adam: torch.optim.Adam) -> None:
     and processors lose time. At 1e-25 it has long ceased to move a weight.
     """
     for state in adam.state.values():
-        mean = state["exp_avg"]
-        mean.masked_fill_(mean.abs() < 1e-25, 0)
+        if (mean := state.get("exp_avg")) is not None:
+            mean.masked_fill_(mean.abs() < 1e-25, 0)
 
 
 class ElboGradient:
@@ -79,22 +125,10 @@ class ElboGradient:
     Autograd computes the same. Time is saved where nothing is recorded, and where the results of
     the layers are written over those of the step before.
 
-    Args:
-        vae: the model, one that it `knows`. Gradients that its weights have are written over.
+    Gradients that the weights have are written over.
 
     Source: Rumelhart, Hinton & Williams 1986; Kingma & Welling 2014, algorithm 1.
     """
-
-    @staticmethod
-    def knows(vae: nn.Module) -> bool:
-        """Whether this is the book's `VAE` as it was built, all of it trained, and not watched."""
-        if type(vae) is not VAE or not all(each.requires_grad for each in vae.parameters()):
-            return False
-        with torch.device("meta"):  # without memory for the weights
-            built = VAE(vae.latent_dim, vae.hidden, pixels=vae.pixels, activation=vae.activation)
-        kinds, expected = ([(n, type(m)) for n, m in each.named_modules()] for each in (vae, built))
-        hooks = any(m._forward_hooks or m._forward_pre_hooks for m in vae.modules())
-        return kinds == expected and not hooks
 
     def __init__(self, vae: VAE) -> None:
         self.vae = vae
@@ -105,17 +139,8 @@ class ElboGradient:
     @torch.no_grad()
     def __call__(
         self, x: Tensor, *, beta: float = 1.0, generator: torch.Generator | None = None
-    ) -> Elbo:
-        """Set each parameter's gradient of the mean of −ELBO, and return what `elbo` returns.
-
-        Args:
-            x: images, ``(B, D)``, that the model's `check_images` has let pass.
-            beta: weight β ≥ 0 of the KL.
-            generator: source of the noise, drawn as `elbo` draws it; None takes torch's own.
-
-        Returns:
-            log_likelihood, kl and elbo, each ``(B,)``, in nats.
-        """
+    ) -> Terms:
+        """Set each parameter's gradient of the mean of −ELBO; return what `elbo_terms` returns."""
         vae = self.vae
         mu, logvar = self.encoder.forward(x).chunk(2, dim=-1)  # (B, L), (B, L)
         sigma = torch.exp(0.5 * logvar)
@@ -126,7 +151,7 @@ class ElboGradient:
             delta = logits.sigmoid_().sub_(x).mul_(1 / len(x))
         else:
             x_mean = logits.sigmoid_()
-            log_likelihood = gaussian(x, x_mean, sigma2=vae.sigma2)
+            log_likelihood = gaussian_log_likelihood(x, x_mean, sigma2=vae.sigma2)
             if self.residual is None or self.residual.shape != x.shape:
                 self.residual = torch.empty_like(x)
             delta = torch.sub(x_mean, x, out=self.residual).mul_(1 / (len(x) * vae.sigma2))
@@ -138,8 +163,7 @@ class ElboGradient:
         delta_kl = 0.5 * weight * (torch.expm1(logvar) + 1) - 0.5 * weight
         delta_logvar = delta_kl + delta_z * epsilon * sigma * 0.5
         self.encoder.backward(torch.cat([delta_mu, delta_logvar], dim=-1), to_input=False)
-        kl = kl_divergence(mu, logvar)
-        return Elbo(log_likelihood, kl, log_likelihood - beta * kl)
+        return Terms(log_likelihood, kl_to_prior(mu, logvar))
 
 
 class _Layers:
@@ -191,22 +215,12 @@ class ImportanceWeightedGradient:
     - by the mean of q: Σ_k δ_k, with δ_k the derivative by z_k, s_k z_k / B of the prior included;
     - by the log-variance of q: ½ Σ_k δ_k ⊙ σ ⊙ ε_k − 1 / (2 B).
 
-    Args:
-        vae: the model, one that `ElboGradient.knows`, with Bernoulli pixels.
-        k: number K ≥ 1 of samples.
-
-    Raises:
-        ValueError: the pixels of the model are Gaussian.
+    The pixels of the model are Bernoulli.
 
     Source: Burda et al. 2016, equation 14.
     """
 
     def __init__(self, vae: VAE, k: int) -> None:
-        if vae.sigma2 is not None:
-            raise ValueError(
-                f"expected a model with Bernoulli pixels; found sigma2={vae.sigma2}. "
-                "Differentiate importance_weighted_bound instead."
-            )
         self.k = k
         self.buffers: list[Tensor] = []
         self.encoder = _Layers(vae.encoder.layers, vae.activation)

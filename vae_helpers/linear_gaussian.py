@@ -116,16 +116,20 @@ class LinearGaussian:
         """
         check_count("latent_dim", latent_dim, "Use a few, fewer than the pixels.")
         x = torch.as_tensor(x).double()
+        if x.ndim != 2 or not x.isfinite().all():
+            raise ValueError(
+                f"x must be finite numbers of shape (N, D); found shape {tuple(x.shape)} with "
+                f"{(~x.isfinite()).sum()} others. Give one image a row, without NaN or infinity."
+            )
         n, pixels = x.shape
         b = x.mean(0)
         values, vectors = torch.linalg.eigh((x - b).T @ (x - b) / n)  # ascending
         sigma2 = values[: max(0, pixels - latent_dim)].mean().item()
-        if not sigma2 > 1e-12 * values[-1].item() or n <= latent_dim + 1:  # false for NaN too
+        if not sigma2 > 1e-12 * values[-1].item() or n <= latent_dim + 1:  # NaN where L ≥ D
             raise ValueError(
-                f"{n} samples of {pixels} finite numbers leave no variance to the noise of a model "
-                f"with L = {latent_dim}: expected σ² > 0, L < {pixels} and more than "
-                f"L + 1 samples; found σ² = {sigma2:.1e}. Use fewer latent variables, more "
-                "samples, or remove what is not a number."
+                f"{n} samples of {pixels} numbers leave no variance to the noise: expected σ² > 0, "
+                f"L < D and N > L + 1; found σ² = {sigma2:.1e} for L = {latent_dim}. "
+                "Use fewer latent variables, or more samples."
             )
         scale = (values[-latent_dim:] - sigma2).clamp(min=0).sqrt()
         return cls(vectors[:, -latent_dim:] * scale, b, sigma2)
@@ -143,10 +147,6 @@ def gaussian_kl(mu: Tensor, cov: Tensor, mean: Tensor, covariance: Tensor) -> Te
     """KL(N(μ, S) ‖ N(m, C)) = ½ (tr(C⁻¹S) + (m − μ)ᵀC⁻¹(m − μ) − L + log det C − log det S)."""
     precision = torch.linalg.inv(covariance)
     shift = mean - mu  # (B, L)
-    return 0.5 * (
-        (precision * cov).sum((-2, -1))
-        + ((shift @ precision) * shift).sum(-1)
-        - mu.shape[-1]
-        + torch.logdet(covariance)
-        - torch.logdet(cov)
-    )
+    trace = (precision * cov).sum((-2, -1))
+    distance = ((shift @ precision) * shift).sum(-1)  # (B,)
+    return 0.5 * (trace + distance - mu.shape[-1] + torch.logdet(covariance) - torch.logdet(cov))

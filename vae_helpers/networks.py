@@ -10,11 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from vae_helpers.checks import check_count, check_images, check_positive, check_width
-from vae_helpers.objectives import (
-    bernoulli_log_likelihood,
-    gaussian_log_likelihood,
-    reparameterize,
-)
+from vae_helpers.objectives import bernoulli_log_likelihood, gaussian_log_likelihood, reparameterize
 
 ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh}
 
@@ -22,26 +18,21 @@ ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh}
 class Encoder(nn.Module):
     """Map an image to the Gaussian q(z|x): D → H₁ → H₂ → 2L, nonlinear between the layers."""
 
-    def __init__(
-        self, latent_dim: int, hidden: Sequence[int], pixels: int, activation: str
-    ) -> None:
+    def __init__(self, sizes: Sequence[int], activation: str) -> None:
         super().__init__()
-        self.layers = _layers([pixels, *hidden, 2 * latent_dim], activation)
+        self.layers = _layers(sizes, activation)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return mu and logvar, each ``(B, L)``, for images ``(B, D)``."""
-        mu, logvar = self.layers(x).chunk(2, dim=-1)
-        return mu, logvar
+        return self.layers(x).chunk(2, dim=-1)
 
 
 class Decoder(nn.Module):
     """Map a latent point to the mean image of p(x|z): L → H₂ → H₁ → D, sigmoid at the end."""
 
-    def __init__(
-        self, latent_dim: int, hidden: Sequence[int], pixels: int, activation: str
-    ) -> None:
+    def __init__(self, sizes: Sequence[int], activation: str) -> None:
         super().__init__()
-        self.layers = _layers([latent_dim, *reversed(hidden), pixels], activation)
+        self.layers = _layers(sizes, activation)
 
     def forward(self, z: Tensor) -> Tensor:
         """Return x_mean, ``(B, D)`` in [0, 1], for latent points ``(B, L)``."""
@@ -63,9 +54,8 @@ class VAE(nn.Module):
     q(z|x) = N(μ(x), diag σ²(x)),  p(z) = N(0, I),
     p(x|z) = N(x̂(z), σ²I),  or Bernoulli(x̂(z)) for binary images where σ² is None.
 
-    The defaults are the network of the tutorial that the book grew out of: D = 784 pixels, widths
-    64 and 32, L = 4 latent variables, trained on the summed squared error, hence σ² = ½. The
-    decoder has the widths in reverse. Activations are ``"relu"`` and ``"tanh"``.
+    The defaults are the network of the tutorial that the book grew out of, trained on the summed
+    squared error, hence σ² = ½. The decoder has the widths in reverse.
 
     Source: Kingma & Welling 2014, section 3 and appendix C.2.
     """
@@ -80,11 +70,8 @@ class VAE(nn.Module):
         activation: str = "relu",
     ) -> None:
         super().__init__()
-        sizes = "The book's VAE has latent_dim=4, hidden=(64, 32), pixels=784."
-        for name, size in [("latent_dim", latent_dim), ("pixels", pixels)]:
-            check_count(name, size, sizes)
-        for size in hidden:
-            check_count("each width in hidden", size, sizes)
+        for size in (latent_dim, *hidden, pixels):
+            check_count("a size", size, "The book has latent_dim=4, hidden=(64, 32), pixels=784.")
         if sigma2 is not None:
             check_positive("sigma2", sigma2, "Try 0.5, or None for Bernoulli pixels.")
         if activation not in ACTIVATIONS:
@@ -97,16 +84,11 @@ class VAE(nn.Module):
         self.pixels = pixels
         self.sigma2 = None if sigma2 is None else float(sigma2)
         self.activation = activation
-        self.encoder = Encoder(latent_dim, self.hidden, pixels, activation)
-        self.decoder = Decoder(latent_dim, self.hidden, pixels, activation)
+        self.encoder = Encoder((pixels, *hidden, 2 * latent_dim), activation)
+        self.decoder = Decoder((latent_dim, *reversed(hidden), pixels), activation)
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return mu and logvar = log σ² of q(z|x), each ``(B, L)``, for images ``(B, D)``.
-
-        Raises:
-            ValueError: x has another shape, type or device, values outside [0, 1], or grey ones
-                where the pixels are Bernoulli.
-        """
+        """Return mu and logvar = log σ² of q(z|x), each ``(B, L)``, for images ``(B, D)``."""
         self.check_images(x)
         return self.encoder(x)
 
@@ -127,12 +109,8 @@ class VAE(nn.Module):
 
     def sample(self, n: int, *, generator: torch.Generator | None = None) -> Tensor:
         """Draw n points from the prior and return their mean images, ``(n, D)`` in [0, 1]."""
-        weight = next(self.parameters())
-        return self.decode(
-            torch.randn(
-                n, self.latent_dim, generator=generator, dtype=weight.dtype, device=weight.device
-            )
-        )
+        prior = next(self.parameters()).new_zeros(n, self.latent_dim)  # its μ, and its log σ² too
+        return self.decode(reparameterize(prior, prior, generator=generator))
 
     def reconstruct(self, x: Tensor) -> Tensor:
         """Decode the mean of q(z|x): the pictures ``(B, D)`` that the VAE makes of images."""

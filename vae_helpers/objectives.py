@@ -19,7 +19,7 @@ VALUES_AT_ONCE = 2**22  # pixels that `importance_weighted_bound` decodes at onc
 
 
 class Model(Protocol):
-    """What the bounds ask of a model, with images x ``(B, D)`` and latent points z ``(…, B, L)``."""
+    """What the bounds ask of a model, for images ``(B, D)`` and latent points ``(…, B, L)``."""
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the mean and the log-variance of q(z|x), each ``(B, L)``."""

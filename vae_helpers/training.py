@@ -1,55 +1,61 @@
-"""Training: `fit` maximises the mean ELBO with Adam, and can be stopped and resumed."""
+"""Training: the loop of chapter 9, and `fit`, which goes around it and can stop and resume."""
 
 from __future__ import annotations
 
 import math
 import os
 import warnings
-import zlib
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from vae_helpers.checkpoints import load_checkpoint, save_checkpoint
+from vae_helpers.checkpoints import Checkpoint
+from vae_helpers.checks import (
+    check_count,
+    check_in_unit_interval,
+    check_labels,
+    check_positive,
+)
 from vae_helpers.conditional import ConditionalVAE
-from vae_helpers.evaluation import score
-from vae_helpers.gradients import ElboGradient, drop_tiny_moments, one_vector
-from vae_helpers.networks import VAE, check_count
-from vae_helpers.objectives import Elbo, elbo
+from vae_helpers.gradients import Gradient, drop_tiny_moments, gradient_of, one_vector
+from vae_helpers.networks import VAE
+
+Optimizer = Callable[[list[nn.Parameter]], torch.optim.Optimizer]
+ADAM = partial(torch.optim.Adam, fused=True)
 
 
-@dataclass(frozen=True)
-class History:
-    """What a run measured: one mean over images for each epoch, in nats an image.
-
-    The training figures are taken while the weights move, before each step, as the average
-    over the epoch. The validation figures are taken after the epoch, with the same noise
-    each time; they are empty where `fit` was given no validation images.
-    """
-
-    log_likelihood: list[float] = field(default_factory=list)
-    kl: list[float] = field(default_factory=list)
-    validation_log_likelihood: list[float] = field(default_factory=list)
-    validation_kl: list[float] = field(default_factory=list)
-
-    @property
-    def epochs(self) -> int:
-        """Number of finished epochs."""
-        return len(self.kl)
-
-    @property
-    def elbo(self) -> list[float]:
-        """Mean training ELBO of each epoch."""
-        return _differences(self.log_likelihood, self.kl)
-
-    @property
-    def validation_elbo(self) -> list[float]:
-        """Mean validation ELBO after each epoch."""
-        return _differences(self.validation_log_likelihood, self.validation_kl)
+def train_epoch(
+    gradient: Gradient,
+    optimizer: torch.optim.Optimizer,
+    images: Tensor,
+    labels: Tensor | None,
+    *,
+    batch_size: int,
+    beta: float,
+    draw: Callable[..., Tensor] | None,
+    generator: torch.Generator,
+) -> list[float]:
+    """Take one step a batch; return the mean of each term of the bound, nats an image."""
+    sums: list[float] = []
+    batch = images.new_empty(0)  # one place for all batches: the processor has it at hand
+    order = torch.randperm(len(images), generator=generator, device=images.device)
+    for step, indices in enumerate(order.split(batch_size), start=1):
+        x = torch.index_select(images, 0, indices, out=batch.resize_(len(indices), images.shape[1]))
+        if draw is not None:
+            x = draw(x, generator=generator)
+        # What loss.backward() does for loss = −elbo(vae, x).mean(), by hand where that is faster.
+        terms = gradient(x, None if labels is None else labels[indices], beta, generator)
+        optimizer.step()
+        sums = [s + t.sum().item() for s, t in zip(sums or [0.0] * len(terms), terms, strict=True)]
+        if not all(map(math.isfinite, sums)):
+            raise FloatingPointError(f"the loss is not finite in step {step}")
+        if step % 250 == 0:
+            drop_tiny_moments(optimizer)
+    drop_tiny_moments(optimizer)
+    return [s / len(images) for s in sums]
 
 
 def fit(
@@ -58,43 +64,38 @@ def fit(
     *,
     epochs: int = 50,
     batch_size: int = 200,
-    lr: float = 1e-3,
+    lr: float | Callable[[int], float] = 1e-3,
     beta: float = 1.0,
     warmup: int = 0,
+    k: int | None = None,
     seed: int = 0,
     labels: Tensor | None = None,
-    validation: Tensor | None = None,
-    validation_labels: Tensor | None = None,
+    draw: Callable[..., Tensor] | None = None,
+    optimizer: Optimizer = ADAM,
+    measure: Callable[[VAE], Mapping[str, float]] | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     resume: bool = False,
     progress: bool = True,
-) -> History:
-    """Train a VAE in place: minimise the mean of −ELBO over shuffled batches with Adam.
+) -> dict[str, list[float]]:
+    """Train a VAE in place: maximise the mean ELBO of images ``(N, D)`` over shuffled batches.
 
-    The weights that vae holds are the starting point; gradients that it holds are lost.
     Shuffling and noise come from one generator, seeded with seed, so that a run on one machine
     repeats bit for bit. Weights that are frozen stay as they are.
 
-    Args:
-        vae: the model.
-        images: training images, ``(N, D)``, in [0, 1], on the device of vae.
-        epochs: passes over the images, counted from the very start of the run.
-        batch_size: images a step; the last batch of an epoch may be smaller.
-        lr: Adam's learning rate.
-        beta: weight β ≥ 0 of the KL.
-        warmup: epochs over which the weight rises to β, from 0 in equal steps (KL annealing).
-        seed: seed of shuffling and noise.
-        labels: labels of the images, ``(N,)``, for a `ConditionalVAE`.
-        validation: held-out images, ``(M, D)``; scored after each epoch.
-        validation_labels: their labels, ``(M,)``, for a `ConditionalVAE`.
-        checkpoint: file that is replaced after each epoch with all that the run needs.
-        resume: go on from the checkpoint where there is one; without it an existing file is
-            an error, so that no run is overwritten.
-        progress: show a bar; TQDM_DISABLE=1 in the environment hides every bar.
+    - lr is a number, or a function of the epoch, counted from 0. The weight of the KL rises to
+      beta in equal steps over so many warmup epochs.
+    - k makes the importance-weighted bound with K samples the objective in the place of the ELBO.
+    - labels ``(N,)`` are those of a `ConditionalVAE`.
+    - draw(x, generator=…) changes each batch as it is drawn, for example `binarize`.
+    - measure(vae) is called after each epoch, and returns named numbers for the history.
+    - checkpoint is a file that is replaced after each epoch with all that the run needs. With
+      resume the run goes on from it, where there is one; without, an existing file is an error.
+    - progress shows a bar; TQDM_DISABLE=1 in the environment hides every bar.
 
     Returns:
-        The history, the epochs before a resume included. After Ctrl-C: of the epochs that
-        were finished, with a warning.
+        One number an epoch, nats an image: ``elbo``, and its terms ``log_likelihood`` and ``kl``,
+        taken while the weights move and averaged over the epoch; with k the bound alone, as
+        ``elbo``. After Ctrl-C: of the epochs that were finished, with a warning.
 
     Raises:
         ValueError: images, settings or checkpoint do not fit; nothing was changed.
@@ -103,186 +104,72 @@ def fit(
             checkpoint is kept.
 
     Source: Kingma & Welling 2014, algorithm 1; Kingma & Ba 2015 (Adam); annealing of the KL:
-        Bowman et al. 2016.
+        Bowman et al. 2016; the bound: Burda et al. 2016.
     """
-    _check_settings(epochs, batch_size, lr, beta, warmup, checkpoint, resume)
-    _check_data(vae, images, labels)
-    if validation is not None:
-        _check_data(vae, validation, validation_labels)
+    check_count("epochs", epochs, "The default is 50.")
+    check_count("batch_size", batch_size, "The default is 200.")
+    check_count("warmup", warmup, "Use 0 for a constant weight.", least=0)
+    check_positive("beta", beta, "Use 1 for the ELBO.", zero=True)
+    if not callable(lr):
+        check_positive("lr", lr, "Try 1e-3.")
+    if draw is None:
+        vae.check_images(images)
+    else:
+        check_in_unit_interval(images)
+        vae.check_images(draw(images[:1], generator=torch.Generator(images.device)))
+    _check_labels(vae, images, labels)
+    settings = {"batch_size": batch_size, "beta": beta, "warmup": warmup, "k": k, "seed": seed}
+    settings["lr"] = None if callable(lr) else lr
+    saved = Checkpoint(checkpoint, vae, images, labels, settings, resume=resume)
     generator = torch.Generator(images.device).manual_seed(seed)
-    history = History()
-    recipe: dict[str, object] = {}
-    if checkpoint is not None:
-        recipe = _recipe(images, labels, validation, batch_size, lr, seed)
-        recipe |= {"beta": beta, "warmup": warmup}
-        recipe["trained"] = sum(each.numel() for each in vae.parameters() if each.requires_grad)
     # tqdm reads TQDM_DISABLE by itself in a terminal, but not in a notebook.
     quiet = not progress or bool(os.environ.get("TQDM_DISABLE"))
     with one_vector(vae) as weights:
-        optimizer = torch.optim.Adam([weights], lr=lr, fused=True)
-        if resume and Path(checkpoint).exists():
-            history = History(
-                **load_checkpoint(
-                    checkpoint,
-                    vae=vae,
-                    optimizer=optimizer,
-                    generator=generator,
-                    recipe=recipe,
-                    max_epochs=epochs,
-                )
-            )
-        take_gradient = _gradient(vae, images, labels, weights, generator)
-        bar = tqdm(
-            desc="Training", total=epochs, initial=history.epochs, unit="epoch", disable=quiet
-        )
-        try:
-            while history.epochs < epochs:
-                weight = beta * min(1.0, history.epochs / warmup) if warmup else beta
-                log_likelihood, kl = _train_epoch(
-                    take_gradient,
-                    weights,
-                    optimizer,
-                    torch.randperm(len(images), generator=generator, device=images.device),
-                    batch_size,
-                    weight,
-                    history.epochs + 1,
-                    checkpoint,
-                )
-                measured = {"log_likelihood": log_likelihood, "kl": kl}
-                if validation is not None:
-                    scores = score(vae, validation, labels=validation_labels, seed=seed)
-                    measured |= {
-                        "validation_log_likelihood": scores.log_likelihood.mean().item(),
-                        "validation_kl": scores.kl.mean().item(),
-                    }
-                longer = replace(
-                    history, **{name: [*getattr(history, name), x] for name, x in measured.items()}
-                )
-                if checkpoint is not None:
-                    save_checkpoint(
-                        checkpoint,
-                        vae=vae,
-                        optimizer=optimizer,
+        stepper = optimizer([weights])
+        history = saved.load(stepper, generator, max_epochs=epochs)
+        gradient = gradient_of(vae, k=k)
+        epoch = done = len(history.get("elbo", []))
+        with tqdm(desc="Training", total=epochs, initial=done, unit="epoch", disable=quiet) as bar:
+            try:
+                for epoch in range(done, epochs):
+                    for group in stepper.param_groups:
+                        group["lr"] = lr(epoch) if callable(lr) else lr
+                    terms = train_epoch(
+                        gradient,
+                        stepper,
+                        images,
+                        labels,
+                        batch_size=batch_size,
+                        beta=beta * min(1.0, epoch / warmup) if warmup else beta,
+                        draw=draw,
                         generator=generator,
-                        recipe=recipe,
-                        history=asdict(longer),
                     )
-                history = longer  # an epoch counts whole or not at all, whenever Ctrl-C comes
-                bar.set_postfix(elbo=f"{history.elbo[-1]:.2f} nats")
-                bar.update()
-        except KeyboardInterrupt:
-            warnings.warn(
-                f"interrupted in epoch {history.epochs + 1}: the history of {history.epochs} "
-                "finished epochs is returned; the weights are those of the interruption",
-                stacklevel=2,
-            )
-        finally:
-            bar.close()
+                    if not weights.isfinite().all():
+                        raise FloatingPointError("a weight is not finite")
+                    names = ["log_likelihood", "kl"] if k is None else []
+                    found = dict(zip(names, terms, strict=bool(names)))
+                    found["elbo"] = terms[0] - terms[1] if k is None else terms[0]
+                    found |= measure(vae) if measure is not None else {}
+                    longer = {n: [*history.get(n, []), value] for n, value in found.items()}
+                    saved.save(stepper, generator, longer)
+                    history = longer  # an epoch counts whole or not at all, whenever Ctrl-C comes
+                    bar.set_postfix(elbo=f"{found['elbo']:.2f} nats")
+                    bar.update()
+            except KeyboardInterrupt:
+                warnings.warn(
+                    f"interrupted in epoch {epoch + 1}: the history of {epoch} finished epochs is "
+                    "returned; the weights are those of the interruption",
+                    stacklevel=2,
+                )
+            except FloatingPointError as error:
+                raise FloatingPointError(
+                    f"{error} of epoch {epoch + 1}; training stopped, {saved.kept(epoch)}. "
+                    "Expected a finite number: lower lr, or look for the layer that overflows."
+                ) from None
     return history
 
 
-def _gradient(
-    vae: VAE,
-    images: Tensor,
-    labels: Tensor | None,
-    weights: nn.Parameter,
-    generator: torch.Generator,
-) -> Callable[[Tensor, float], Elbo]:
-    """Return the function that puts the gradient of the mean −ELBO of a batch into weights.
-
-    It takes the indices of the images and β, and returns the ELBO. Its two ways give the same.
-    """
-    if ElboGradient.knows(vae):
-        by_hand = ElboGradient(vae)
-        batch = images.new_empty(0)  # one place for all batches: the processor has it at hand
-
-        def without_autograd(indices: Tensor, beta: float) -> Elbo:
-            torch.index_select(images, 0, indices, out=batch.resize_(len(indices), images.shape[1]))
-            return by_hand(batch, beta=beta, generator=generator)
-
-        return without_autograd
-
-    def by_autograd(indices: Tensor, beta: float) -> Elbo:
-        model = vae if labels is None else vae.given(labels[indices])
-        batch = elbo(model, images[indices], beta=beta, generator=generator)
-        weights.grad.zero_()
-        (-batch.elbo.mean()).backward()
-        return batch
-
-    return by_autograd
-
-
-def _train_epoch(
-    take_gradient: Callable[[Tensor, float], Elbo],
-    weights: nn.Parameter,
-    optimizer: torch.optim.Adam,
-    order: Tensor,
-    batch_size: int,
-    beta: float,
-    epoch: int,
-    checkpoint: str | os.PathLike[str] | None,
-) -> tuple[float, float]:
-    """Take one step a batch; return the mean log-likelihood and KL, nats an image."""
-    log_likelihood = kl = 0.0
-    for step, indices in enumerate(order.split(batch_size), start=1):
-        batch = take_gradient(indices, beta)
-        if not math.isfinite(loss := -batch.elbo.mean().item()):
-            raise _not_finite(f"the loss is {loss} in step {step}", epoch, checkpoint)
-        optimizer.step()
-        if step % 250 == 0:
-            drop_tiny_moments(optimizer)
-        log_likelihood += batch.log_likelihood.sum().item()
-        kl += batch.kl.sum().item()
-    drop_tiny_moments(optimizer)
-    if not weights.isfinite().all():
-        raise _not_finite(f"a weight is not finite after step {step}", epoch, checkpoint)
-    return log_likelihood / len(order), kl / len(order)
-
-
-def _check_settings(
-    epochs: int,
-    batch_size: int,
-    lr: float,
-    beta: float,
-    warmup: int,
-    checkpoint: object,
-    resume: bool,
-) -> None:
-    for name, value in [("epochs", epochs), ("batch_size", batch_size)]:
-        check_count(name, value, "The defaults are epochs=50, batch_size=200.")
-    if not (0 < lr < math.inf):
-        raise ValueError(f"lr must be positive and finite; found {lr!r}. Try 1e-3.")
-    if not (0 <= beta < math.inf):
-        raise ValueError(
-            f"beta must be finite and not negative; found {beta!r}. Use 1 for the ELBO."
-        )
-    if isinstance(warmup, bool) or not isinstance(warmup, int) or warmup < 0:
-        raise ValueError(
-            f"warmup must be a whole number of epochs, at least 0; found {warmup!r}. "
-            "Use 0 for a constant weight."
-        )
-    if resume and checkpoint is None:
-        raise ValueError(
-            "resume=True needs a file to go on from; found checkpoint=None. "
-            "Pass the path of the run's checkpoint."
-        )
-    if checkpoint is not None:
-        path = Path(checkpoint)
-        if not path.parent.is_dir():
-            raise ValueError(
-                f"checkpoint must lie in a folder that exists; found {path}. "
-                f"Make the folder {path.parent} first."
-            )
-        if path.exists() and not resume:
-            raise FileExistsError(
-                f"{path} is the checkpoint of an earlier run. Go on with resume=True, "
-                "or delete it to start again."
-            )
-
-
-def _check_data(vae: VAE, images: Tensor, labels: Tensor | None) -> None:
-    """Raise a ValueError unless these are images, and labels if need be, of this VAE."""
-    vae.check_images(images)
+def _check_labels(vae: VAE, images: Tensor, labels: Tensor | None) -> None:
     if isinstance(vae, ConditionalVAE) != (labels is not None):
         expected, found = ("labels", "none") if labels is None else ("no labels", "labels")
         raise ValueError(
@@ -290,50 +177,4 @@ def _check_data(vae: VAE, images: Tensor, labels: Tensor | None) -> None:
             "to a ConditionalVAE: pass labels=, or use the other class."
         )
     if labels is not None:
-        vae.given(labels)
-        if len(labels) != len(images):
-            raise ValueError(
-                f"expected one label an image; found {len(labels)} labels for {len(images)} "
-                "images. Take both from the same load_mnist."
-            )
-
-
-def _recipe(
-    images: Tensor,
-    labels: Tensor | None,
-    validation: Tensor | None,
-    batch_size: int,
-    lr: float,
-    seed: int,
-) -> dict[str, object]:
-    """Return all that decides how the run goes on, besides the state that is saved."""
-    return {
-        "images": list(images.shape),
-        "images_crc32": _crc32(images),
-        "labels_crc32": None if labels is None else _crc32(labels),
-        "validation": validation is not None,
-        "batch_size": batch_size,
-        "lr": lr,
-        "seed": seed,
-    }
-
-
-def _crc32(values: Tensor) -> int:
-    return zlib.crc32(values.cpu().contiguous().numpy())
-
-
-def _not_finite(what: str, epoch: int, checkpoint: object) -> FloatingPointError:
-    if checkpoint is None:
-        kept = "no checkpoint was asked for"
-    elif Path(str(checkpoint)).exists():
-        kept = f"the last good checkpoint, of epoch {epoch - 1}, is kept in {checkpoint}"
-    else:
-        kept = "it happened before the first checkpoint"
-    return FloatingPointError(
-        f"{what} of epoch {epoch}; training stopped, {kept}. "
-        "Expected a finite number: lower lr, or look for the first layer that overflows."
-    )
-
-
-def _differences(left: list[float], right: list[float]) -> list[float]:
-    return [a - b for a, b in zip(left, right, strict=True)]
+        check_labels(labels, vae.classes, len(images))
