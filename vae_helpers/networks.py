@@ -15,24 +15,25 @@ from vae_helpers.objectives import bernoulli_log_likelihood, gaussian_log_likeli
 ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh}
 
 
-class Encoder(nn.Module):
-    """Map an image to the Gaussian q(z|x): D → H₁ → H₂ → 2L, nonlinear between the layers."""
-
+class _Network(nn.Module):
     def __init__(self, sizes: Sequence[int], activation: str) -> None:
         super().__init__()
-        self.layers = _layers(sizes, activation)
+        layers: list[nn.Module] = []
+        for width_in, width_out in pairwise(sizes):
+            layers += [nn.Linear(width_in, width_out), ACTIVATIONS[activation]()]
+        self.layers = nn.Sequential(*layers[:-1])  # the last layer stays linear
+
+
+class Encoder(_Network):
+    """Map an image to the Gaussian q(z|x): D → H₁ → H₂ → 2L, nonlinear between the layers."""
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return mu and logvar, each ``(B, L)``, for images ``(B, D)``."""
         return self.layers(x).chunk(2, dim=-1)
 
 
-class Decoder(nn.Module):
+class Decoder(_Network):
     """Map a latent point to the mean image of p(x|z): L → H₂ → H₁ → D, sigmoid at the end."""
-
-    def __init__(self, sizes: Sequence[int], activation: str) -> None:
-        super().__init__()
-        self.layers = _layers(sizes, activation)
 
     def forward(self, z: Tensor) -> Tensor:
         """Return x_mean, ``(B, D)`` in [0, 1], for latent points ``(B, L)``."""
@@ -127,10 +128,3 @@ def pixel_log_likelihood(x: Tensor, logits: Tensor, sigma2: float | None) -> Ten
     if sigma2 is None:
         return bernoulli_log_likelihood(x, logits)
     return gaussian_log_likelihood(x, torch.sigmoid(logits), sigma2=sigma2)
-
-
-def _layers(sizes: Sequence[int], activation: str) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    for width_in, width_out in pairwise(sizes):
-        layers += [nn.Linear(width_in, width_out), ACTIVATIONS[activation]()]
-    return nn.Sequential(*layers[:-1])  # the last layer stays linear

@@ -10,8 +10,7 @@ import math
 from typing import NamedTuple, Protocol
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
+from torch import Generator, Tensor, nn
 
 from vae_helpers.checks import check_count
 
@@ -59,18 +58,15 @@ def bernoulli_log_likelihood(x: Tensor, logits: Tensor) -> Tensor:
 
     log p(x|z) = Σ_d x_d log π_d + (1 − x_d) log(1 − π_d),  with π = sigmoid(logits).
 
-    For grey values in (0, 1) the result is a cross-entropy and no likelihood: the probabilities
-    of the two outcomes are all that a Bernoulli has.
+    For grey values the result is a cross-entropy, and the likelihood of nothing.
 
     Source: Kingma & Welling 2014, appendix C.1.
     """
     _check_one_shape(x, logits)
-    return -F.binary_cross_entropy_with_logits(logits, x, reduction="none").sum(-1)
+    return -nn.functional.binary_cross_entropy_with_logits(logits, x, reduction="none").sum(-1)
 
 
-def reparameterize(
-    mu: Tensor, logvar: Tensor, *, generator: torch.Generator | None = None
-) -> Tensor:
+def reparameterize(mu: Tensor, logvar: Tensor, *, generator: Generator | None = None) -> Tensor:
     """Sample q(z|x) as z = μ + σ ε with ε ~ N(0, I) and σ = exp(ℓ / 2); differentiable in both.
 
     Source: Kingma & Welling 2014, section 2.4.
@@ -91,16 +87,14 @@ class Terms(NamedTuple):
         return self.log_likelihood - self.kl
 
 
-def elbo_terms(model: Model, x: Tensor, *, generator: torch.Generator | None = None) -> Terms:
+def elbo_terms(model: Model, x: Tensor, *, generator: Generator | None = None) -> Terms:
     """Estimate E_q[log p(x|z)] with one sample of z, and compute KL(q(z|x) ‖ p(z)) exactly."""
     mu, logvar = model.encode(x)  # (B, L), (B, L)
     z = reparameterize(mu, logvar, generator=generator)  # (B, L)
     return Terms(model.log_likelihood(x, z), kl_to_prior(mu, logvar))
 
 
-def elbo(
-    model: Model, x: Tensor, *, beta: float = 1.0, generator: torch.Generator | None = None
-) -> Tensor:
+def elbo(model: Model, x: Tensor, *, beta: float = 1, generator: Generator | None = None) -> Tensor:
     r"""Estimate the evidence lower bound of each image, without bias.
 
     ELBO(x) = E_q(z|x)[log p(x|z)] − β KL(q(z|x) ‖ p(z)) ≤ log p(x)  for β ≥ 1.
@@ -112,7 +106,7 @@ def elbo(
 
 
 def importance_weighted_bound(
-    model: Model, x: Tensor, *, k: int, generator: torch.Generator | None = None
+    model: Model, x: Tensor, *, k: int, generator: Generator | None = None
 ) -> Tensor:
     r"""Estimate the importance-weighted bound of each image with K samples of z.
 
