@@ -7,7 +7,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vae_helpers.checkpoints import load_vae, save_vae
 from vae_helpers.conditional import ConditionalVAE
 from vae_helpers.evaluation import score
 from vae_helpers.networks import VAE, pixel_log_likelihood
@@ -114,15 +113,6 @@ def test_with_labels_it_learns_what_it_need_not_encode():
     asked = torch.arange(4).repeat(50)
     drawn = told.given(asked).decode(torch.randn(200, 2, generator=seeded()))
     assert torch.equal(drawn[:, ::2].argmax(1), asked)
-
-
-def test_saving_and_loading_keep_the_class_and_every_weight(tmp_path):
-    vae = small()
-    save_vae(vae, tmp_path / "file.safetensors")
-    loaded = load_vae(tmp_path / "file.safetensors")
-    assert type(loaded) is ConditionalVAE
-    assert loaded.classes == 3
-    assert torch.equal(loaded.given(LABELS).decode(X[:, :2]), vae.given(LABELS).decode(X[:, :2]))
 
 
 @pytest.mark.parametrize(
