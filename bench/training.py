@@ -82,8 +82,6 @@ def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
 
 def main() -> None:
     """Measure, print and write."""
-    unpack = "from vae_helpers.data import load_mnist; load_mnist('train')"
-    subprocess.run([sys.executable, "-c", unpack], check=True)
     runs: dict[str, list] = {contestant: [] for contestant in CONTESTANTS}
     for number in range(1, ROUNDS + 1):
         for contestant, title in CONTESTANTS.items():

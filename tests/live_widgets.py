@@ -20,9 +20,7 @@ GREYS = """canvas => {
         return red === green && red === blue && opacity === 255 ? red : NaN;
     });
 }"""
-TWO_FRAMES = (
-    """() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"""
-)
+TWO_FRAMES = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
 
 def rounded_vae() -> VAE:

@@ -99,15 +99,3 @@ def draw_lots(count: int, n: int, *, seed: int) -> Tensor:
     check_count("n", n, "Say how many to draw, for example 1000.")
     check_count("count", count, "Draw fewer, or of more: none is drawn twice.", least=n)
     return torch.randperm(count, generator=torch.Generator().manual_seed(seed))[:n]
-
-
-def _torchvision_mnist() -> type:
-    """Import torchvision's MNIST class, which the benchmark times, beside any torch."""
-    try:
-        from torchvision.datasets import MNIST
-    except RuntimeError:  # its operators want CUDA; MNIST needs these signatures, and no more
-        for name in ("nms", "qnms"):
-            schema = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
-            torch.library.define(f"torchvision::{name}", schema)
-        from torchvision.datasets import MNIST
-    return MNIST

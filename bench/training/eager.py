@@ -1,11 +1,13 @@
 """What the two loops in plain PyTorch share: the network of the recipe, its loss, the images."""
 
+import gzip
+import tempfile
+from pathlib import Path
+
 import contest
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
-
-from vae_helpers.data import _torchvision_mnist
 
 
 class Network(nn.Module):
@@ -36,10 +38,19 @@ def loss_of(network: nn.Module, x: Tensor) -> Tensor:
 
 def loader(*, workers: int) -> DataLoader:
     """Shuffled batches of torchvision's MNIST, each image converted when it is asked for."""
-    dataset = _torchvision_mnist()  # torchvision needs help beside a torch without CUDA
+    if torch.version.cuda is None:  # torchvision's own operators do not load, and MNIST needs none
+        for name in ("nms", "qnms"):
+            signature = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+            torch.library.define(f"torchvision::{name}", signature)
+    from torchvision.datasets import MNIST
     from torchvision.transforms import ToTensor
 
-    mnist = dataset(contest.MNIST, train=True, transform=ToTensor())
+    with tempfile.TemporaryDirectory() as folder:
+        raw = Path(folder, "MNIST", "raw")  # where torchvision looks for the unpacked files
+        raw.mkdir(parents=True)
+        for archive in contest.MNIST.glob("*.gz"):
+            (raw / archive.stem).write_bytes(gzip.decompress(archive.read_bytes()))
+        mnist = MNIST(folder, train=True, transform=ToTensor())
     return DataLoader(mnist, batch_size=contest.BATCH, shuffle=True, num_workers=workers)
 
 

@@ -21,7 +21,7 @@ def main() -> None:
     def one(_: int) -> float:
         total = 0.0
         for indices in torch.randperm(len(images)).split(contest.BATCH):
-            loss = -elbo(vae, images[indices]).elbo.mean()
+            loss = -elbo(vae, images[indices]).mean()
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

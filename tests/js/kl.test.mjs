@@ -32,6 +32,7 @@ test("the three terms add to what the VAE's own formula gives", () => {
 });
 
 test("the drawn densities have the area one", () => {
+  assert.equal(trapezoids([0, 2, 4], [1, 2, 5]), 10); // both ends count by half
   for (const [mu, sigma] of EVERY_Q) {
     const { z, q, p } = klCurves(mu, sigma);
     close(trapezoids(z, q), 1, 1e-8, `q at (${mu}, ${sigma})`);
