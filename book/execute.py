@@ -120,8 +120,6 @@ def execute(path: Path) -> bytes:
     """
     notebook = nbformat.read(path, as_version=4)
     notebook.metadata.pop("widgets", None)
-    for cell in notebook.cells:
-        cell.metadata.pop("witness", None)
     client = NotebookClient(
         notebook,
         timeout=None,

@@ -1,6 +1,7 @@
 """Claims about the browser of the tests: found or installed, never skipped, and all ears."""
 
 import re
+import shutil
 import sys
 
 import browser
@@ -67,8 +68,11 @@ def test_a_driver_that_could_be_mended_is_taken_before_a_browser_is_looked_for(
     assert machine == ["libatomic1"]
 
 
-def test_playwrights_driver_starts_here():
+def test_a_driver_that_does_not_start_is_noticed(monkeypatch):
+    browser.chromium()  # with it comes what the driver needs
     assert browser.driver() == ""
+    monkeypatch.setattr(sys, "executable", shutil.which("false"))
+    assert "-m playwright --version` ended with 1" in browser.driver()
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ MAY_IMPORT = {
     "conditional": {"torch", "networks"},
     "linear_gaussian": {"torch"},
     "devices": {"torch"},
+    "witness": {"torch", "IPython"},
     "data": {"numpy", "torch", "torchvision", "devices", "files"},
     "checkpoints": {"torch", "safetensors", "conditional", "devices", "files", "networks"},
     "gradients": {"torch", "networks", "objectives"},
