@@ -38,11 +38,13 @@ def loss_of(network: nn.Module, x: Tensor) -> Tensor:
 
 def loader(*, workers: int) -> DataLoader:
     """Shuffled batches of torchvision's MNIST, each image converted when it is asked for."""
-    if torch.version.cuda is None:  # torchvision's own operators do not load, and MNIST needs none
+    try:
+        from torchvision.datasets import MNIST
+    except RuntimeError:  # its operators want CUDA; MNIST needs these signatures, and no more
         for name in ("nms", "qnms"):
             signature = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
             torch.library.define(f"torchvision::{name}", signature)
-    from torchvision.datasets import MNIST
+        from torchvision.datasets import MNIST
     from torchvision.transforms import ToTensor
 
     with tempfile.TemporaryDirectory() as folder:
