@@ -12,7 +12,6 @@ from types import ModuleType
 
 import pytest
 
-
 ROOT = Path(__file__).resolve().parents[1]
 BENCH = ROOT / "bench"
 SHARED = {"contest", "eager"}

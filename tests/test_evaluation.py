@@ -57,7 +57,9 @@ def test_the_error_of_a_mean_is_the_spread_over_the_root_of_the_number(n, seed):
 
 def test_a_score_is_the_elbo_of_each_image_with_the_noise_of_its_seed_and_no_other():
     vae, x, state = small(), images(7), torch.get_rng_state()
-    for found, part in zip(score(vae, x, seed=3), elbo_terms(vae, x, generator=seeded(3))):
+    for found, part in zip(
+        score(vae, x, seed=3), elbo_terms(vae, x, generator=seeded(3)), strict=True
+    ):
         assert torch.equal(found, part)
         assert not found.requires_grad
     assert torch.equal(score(vae, x).elbo, score(vae, x, seed=0).elbo)
