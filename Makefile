@@ -61,7 +61,7 @@ lab: $(READY)
 	@$(BIN)/jupyter lab notebooks $(if $(filter 0,$(shell id -u)),--allow-root)
 
 notebooks: $(READY)
-	@$(BIN)/python book/execute.py $(CH)
+	@$(BIN)/python pages/execute.py $(CH)
 
 bench: book $(PEERS)
 	@bench/$(BIN)/python bench/training.py
@@ -72,7 +72,7 @@ bench: book $(PEERS)
 clean:
 	rm -rf .venv _build data/mnist/MNIST *.egg-info .pytest_cache .ruff_cache .hypothesis \
 		bench/node_modules bench/.venv
-	find book notebooks tests vae_helpers \( -name __pycache__ -o -name .ipynb_checkpoints \) \
+	find book notebooks pages tests vae_helpers \( -name __pycache__ -o -name .ipynb_checkpoints \) \
 		-prune -exec rm -rf {} +
 
 # Says what is wrong with $(PYTHON) and what mends it, or nothing.

@@ -71,5 +71,5 @@ def build_book(folder: Path) -> None:
 
 
 def sources() -> set[Path]:
-    folders = [ROOT, ROOT / "book", ROOT / "notebooks"]
+    folders = [ROOT, ROOT / "book", ROOT / "notebooks", ROOT / "pages"]
     return {path for folder in folders for path in folder.glob("*") if path.name != "__pycache__"}

@@ -1,4 +1,4 @@
-"""Claims about `book/execute.py`, on tiny chapters in a folder of their own."""
+"""Claims about `pages/execute.py`, on tiny chapters in a folder of their own."""
 
 import os
 import signal

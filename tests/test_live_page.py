@@ -1,4 +1,4 @@
-"""Claims about `book/live_page.py`: a page holds what its widgets need, and nothing unknown."""
+"""Claims about `pages/live_page.py`: a page holds what its widgets need, and nothing unknown."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Claims about `book/printed.py`: what another machine may print, and what it may not."""
+"""Claims about `pages/printed.py`: what another machine may print, and what it may not."""
 
 import shutil
 import subprocess

@@ -248,7 +248,8 @@ def book_of_one_page(folder: Path, text: str) -> Path:
     """A book with our configuration and this page alone."""
     (folder / "book").mkdir(parents=True)
     shutil.copytree(ROOT / "book" / "assets", folder / "book" / "assets")
-    modules = [f"book/{path.name}" for path in (ROOT / "book").glob("*.py")]
+    (folder / "pages").mkdir()
+    modules = [f"pages/{path.name}" for path in (ROOT / "pages").glob("*.py")]
     for name in ("_config.yml", "book/references.bib", *modules):
         shutil.copy(ROOT / name, folder / name)
     (folder / "book" / "page.md").write_text(text, encoding="utf-8")

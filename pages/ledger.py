@@ -17,7 +17,6 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 MATH = re.compile(r"\$\$(.*?)\$\$(?:[ \t]*\(([^()\s]+)\))?", re.DOTALL)
 FENCE = re.compile(r"^(`{3,}|~{3,}|:{3,}).*?^\1", re.DOTALL | re.MULTILINE)
 LINE = re.compile(r"✓ \{eq\}`([^`]+)`")

@@ -1,7 +1,7 @@
 """Re-execute chapters in place, so that a diff shows what the author did and nothing else.
 
-    python book/execute.py          all chapters, one after another
-    python book/execute.py 08 09    these
+    python pages/execute.py          all chapters, one after another
+    python pages/execute.py 08 09    these
 
 A chapter runs in a fresh kernel in its own folder. The state of live widgets is kept in the
 metadata of the notebook, for its page. The file is replaced in one step and only
