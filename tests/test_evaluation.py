@@ -8,30 +8,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
-from vae_helpers import evaluation, objectives
+from vae_helpers import evaluation
 from vae_helpers.conditional import ConditionalVAE
-from vae_helpers.evaluation import (
-    Refined,
-    active_units,
-    log_aggregate_posterior,
-    mean_and_error,
-    refine,
-    score,
-)
+from vae_helpers.evaluation import Refined, active_units, mean_and_error, refine, score
 from vae_helpers.linear_gaussian import LinearGaussian
 from vae_helpers.networks import VAE
 from vae_helpers.objectives import elbo_terms
-
-# A linear model whose columns are not orthogonal.
-EXACT = LinearGaussian(
-    torch.tensor([[1.0, 0.8], [0.5, 1.0], [1.0, 1.0]]), torch.tensor([0.1, 0.2, 0.3]), 0.5
-)
 
 
 def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
+# A linear model whose columns are not orthogonal, and images of it.
+EXACT = LinearGaussian([[1.0, 0.8], [0.5, 1.0], [1.0, 1.0]], [0.1, 0.2, 0.3], 0.5)
 X, _ = EXACT.sample(20, generator=seeded(2))
 
 
@@ -57,11 +47,9 @@ def test_the_error_of_a_mean_is_the_spread_over_the_root_of_the_number(n, seed):
 
 def test_a_score_is_the_elbo_of_each_image_with_the_noise_of_its_seed_and_no_other():
     vae, x, state = small(), images(7), torch.get_rng_state()
-    for found, part in zip(
-        score(vae, x, seed=3), elbo_terms(vae, x, generator=seeded(3)), strict=True
-    ):
-        assert torch.equal(found, part)
-        assert not found.requires_grad
+    found, expected = score(vae, x, seed=3), elbo_terms(vae, x, generator=seeded(3))
+    assert torch.equal(torch.cat(found), torch.cat(expected))
+    assert not found.elbo.requires_grad
     assert torch.equal(score(vae, x).elbo, score(vae, x, seed=0).elbo)
     assert torch.equal(torch.get_rng_state(), state)
 
@@ -114,32 +102,6 @@ def spoiled(x: torch.Tensor) -> Refined:
     return Refined(EXACT, x, 0.7 * mu, logvar + 2 * math.log(1.5))
 
 
-@pytest.fixture
-def symmetric(monkeypatch):
-    """Samples come in fours, μ ± σ: the ELBO of a linear model has no noise at all."""
-    signs = torch.tensor([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]]).double()
-
-    def reparameterize(mu, logvar, *, generator):
-        return mu + (0.5 * logvar).exp() * signs[:, None]  # (4, B, L)
-
-    monkeypatch.setattr(objectives, "reparameterize", reparameterize)
-
-
-def test_refine_finds_the_best_diagonal_posterior(symmetric):
-    found = refine(spoiled(X), X, steps=1000, samples=4, lr=0.05)
-    mean, variances = EXACT.mean_field(X)
-    # Adam's last steps are about 1e-5 long; no sample adds noise.
-    torch.testing.assert_close(found.mu, mean, rtol=0, atol=1e-3)
-    torch.testing.assert_close(found.logvar, variances.log().expand_as(mean), rtol=0, atol=1e-3)
-
-
-def test_refine_fits_each_image_by_itself(symmetric):
-    together = refine(spoiled(X), X, steps=20, samples=4)
-    alone = refine(spoiled(X[[1]]), X[[1]], steps=20, samples=4)
-    torch.testing.assert_close(alone.mu[0], together.mu[1])
-    torch.testing.assert_close(alone.logvar[0], together.logvar[1])
-
-
 def lost(q: Refined) -> torch.Tensor:
     """What the ELBO of each image lacks to the best of a diagonal q, in nats."""
     best = EXACT.elbo(X, *EXACT.mean_field(X))
@@ -152,14 +114,6 @@ def test_refine_gains_what_there_is_to_gain_and_no_more():
         after = lost(refine(start, X, steps=300, lr=0.05, generator=seeded()))
         assert (after > -1e-9).all()  # no diagonal q is better than the best
         assert after.max() < 0.05  # the noise of 16 samples a step
-
-
-def test_refine_averages_over_its_samples_so_that_more_leave_less_noise():
-    few, many = (
-        lost(refine(EXACT, X, steps=50, samples=samples, lr=0.1, generator=seeded())).mean()
-        for samples in (1, 64)
-    )
-    assert many < 0.5 * few
 
 
 @pytest.mark.parametrize("kind", [VAE, ConditionalVAE])
@@ -178,9 +132,8 @@ def test_refine_raises_the_elbo_of_a_network_and_leaves_it_and_all_else_alone(ki
     mean, error = mean_and_error(torch.stack(gains).mean(0))
     assert mean > 4 * error
     assert not found.mu.requires_grad | found.logvar.requires_grad
-    for weight, old in zip(vae.parameters(), before, strict=True):
-        assert torch.equal(weight, old)
-        assert weight.grad is None
+    assert all(map(torch.equal, vae.parameters(), before))
+    assert all(weight.grad is None for weight in vae.parameters())
 
 
 def test_a_refined_model_encodes_as_its_table_and_decodes_as_the_model_that_was_refined():
@@ -195,15 +148,19 @@ def test_a_refined_model_encodes_as_its_table_and_decodes_as_the_model_that_was_
 # The aggregate posterior
 
 
-@given(st.integers(1, 30), st.integers(1, 40), st.integers(1, 5), st.integers(0, 10_000))
-def test_the_aggregate_posterior_is_the_density_of_the_mixture(points, number, latent_dim, seed):
+@given(*(st.integers(1, most) for most in (30, 40, 5, 200)), st.integers(0, 10_000))
+def test_the_aggregate_posterior_is_the_density_of_the_mixture_in_any_chunks(
+    points, number, latent_dim, at_once, seed
+):
     g = seeded(seed)
     z = 3 * torch.randn(points, latent_dim, generator=g).double()
     mu = torch.randn(number, latent_dim, generator=g).double()
     logvar = 4 * torch.rand(number, latent_dim, generator=g).double() - 5
     parts = Independent(Normal(mu, (0.5 * logvar).exp()), 1)
     mixture = MixtureSameFamily(Categorical(torch.ones(number).double()), parts)
-    found = log_aggregate_posterior(z, mu, logvar)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluation, "VALUES_AT_ONCE", at_once)
+        found = evaluation.log_aggregate_posterior(z, mu, logvar)
     # 64 bits, of terms that nearly cancel: z² / σ² is up to 10⁴.
     torch.testing.assert_close(found, mixture.log_prob(z), rtol=1e-10, atol=1e-9)
 
@@ -211,24 +168,16 @@ def test_the_aggregate_posterior_is_the_density_of_the_mixture(points, number, l
 def test_the_aggregate_posterior_loses_nothing_of_32_bits_far_from_the_centre():
     mu, z = torch.full((2, 1), 30.0), torch.tensor([[30.0], [30.01]])
     exact = Normal(30.0, math.exp(-4)).log_prob(z.double())[:, 0]
-    found = log_aggregate_posterior(z, mu, torch.full((2, 1), -8.0))
+    found = evaluation.log_aggregate_posterior(z, mu, torch.full((2, 1), -8.0))
     assert found.dtype == torch.float32
     torch.testing.assert_close(found.double(), exact, rtol=1e-6, atol=1e-6)
-
-
-def test_chunks_change_nothing_in_the_aggregate_posterior(monkeypatch):
-    z, mu, logvar = torch.randn(7, 2), torch.randn(5, 2), torch.randn(5, 2)
-    whole = log_aggregate_posterior(z, mu, logvar)
-    for size in (1, 5, 12):
-        monkeypatch.setattr(evaluation, "VALUES_AT_ONCE", size)
-        assert torch.equal(log_aggregate_posterior(z, mu, logvar), whole)
 
 
 # What is refused, and what the message says
 
 
 def aggregate(shapes: list[tuple[int, ...]]) -> torch.Tensor:
-    return log_aggregate_posterior(*map(torch.zeros, shapes))
+    return evaluation.log_aggregate_posterior(*map(torch.zeros, shapes))
 
 
 STEPS = "steps must be a whole number of at least 1; found .* The defaults are"
