@@ -441,6 +441,14 @@ def test_a_run_does_not_go_on_with_other_labels_or_other_weights_frozen(path):
     refused(path, ValueError, "another recipe.*trained", **options)
 
 
+def test_a_run_does_not_go_on_with_another_measure(path):
+    train(small_vae(), checkpoint=path, epochs=1, measure=held_out)
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match=r"holds elbo, held_out, kl, .*; found a run that"):
+        train(small_vae(), checkpoint=path, resume=True)
+    assert path.read_bytes() == before
+
+
 def test_a_file_that_is_no_checkpoint_of_this_run_is_refused(path):
     train(small_vae(), checkpoint=path)
     refused(path, FileExistsError, r"exists; expected a new checkpoint\. Go on .* resume=True")

@@ -13,12 +13,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from vae_helpers.checkpoints import Checkpoint
-from vae_helpers.checks import (
-    check_count,
-    check_in_unit_interval,
-    check_labels,
-    check_positive,
-)
+from vae_helpers.checks import check_count, check_in_unit_interval, check_labels, check_positive
 from vae_helpers.conditional import ConditionalVAE
 from vae_helpers.gradients import Gradient, drop_tiny_moments, gradient_of, one_vector
 from vae_helpers.networks import VAE
@@ -150,6 +145,11 @@ def fit(
                     found = dict(zip(names, terms, strict=bool(names)))
                     found["elbo"] = terms[0] - terms[1] if k is None else terms[0]
                     found |= measure(vae) if measure is not None else {}
+                    if history and history.keys() != found.keys():
+                        raise ValueError(
+                            f"the checkpoint holds {', '.join(history)}; found a run that measures "
+                            f"{', '.join(found)}. Pass the same measure, or another checkpoint."
+                        )
                     longer = {n: [*history.get(n, []), value] for n, value in found.items()}
                     saved.save(stepper, generator, longer)
                     history = longer  # an epoch counts whole or not at all, whenever Ctrl-C comes
