@@ -56,21 +56,7 @@ def plot_digits(
     column_labels: Sequence[str] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw images of 28 × 28 pixels side by side, row by row; ink is black.
-
-    Args:
-        images: ``(N, 784)``, 0 is paper and 1 is ink; values outside are clipped.
-        columns: images a row.
-        row_labels: a word before each row.
-        column_labels: a word above each column.
-        ax: where to draw; None makes a figure.
-
-    Returns:
-        The axes.
-
-    Raises:
-        ValueError: images has another shape, or the labels do not match the rows.
-    """
+    """Draw images ``(N, 784)`` side by side, row by row; 0 is paper and 1, or more, is ink."""
     images = np.asarray(images)
     if images.ndim != 2 or images.shape[1] != 784 or len(images) == 0:
         raise ValueError(
@@ -104,19 +90,7 @@ def plot_digits(
 
 
 def plot_pixels(values: ArrayLike, *, label: str, ax: Axes | None = None) -> Axes:
-    """Draw one number a pixel as a 28 × 28 map with a colour bar.
-
-    Args:
-        values: ``(784,)``.
-        label: what the colour means, with its unit.
-        ax: where to draw; None makes a figure.
-
-    Returns:
-        The axes.
-
-    Raises:
-        ValueError: values has another shape.
-    """
+    """Draw one number a pixel, ``(784,)``, as a map with a colour bar; its label has the unit."""
     values = np.asarray(values)
     if values.shape != (784,):
         raise ValueError(
@@ -139,18 +113,7 @@ def plot_curves(
     ylabel: str,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw named curves over one axis, told apart by colour and by line style.
-
-    Args:
-        x: ``(T,)``.
-        curves: name → ``(T,)``; NaN leaves a gap.
-        xlabel: label of the horizontal axis, with its unit.
-        ylabel: label of the vertical axis, with its unit.
-        ax: where to draw; None makes a figure.
-
-    Returns:
-        The axes.
-    """
+    """Draw named curves ``(T,)`` over x ``(T,)``, told apart by colour and style; NaN is a gap."""
     if ax is None:
         _, ax = plt.subplots()
     styles = ["-", "--", "-.", ":"]
@@ -169,20 +132,9 @@ def plot_latent_cloud(
     size: float = 18,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw points of two latent variables as small digits, and each class again at its median.
+    """Draw points ``(N, 2)`` of two latent variables as their labels ``(N,)``, in small digits.
 
-    Args:
-        points: ``(N, 2)``, in units of the prior's standard deviation.
-        labels: ``(N,)``, whole numbers; each point is drawn as its label.
-        names: labels of the two axes.
-        size: area of a small digit, in square points.
-        ax: where to draw; None makes a figure.
-
-    Returns:
-        The axes.
-
-    Raises:
-        ValueError: points is not ``(N, 2)``, or labels has another length.
+    Each class stands again at its median. The size is the area of a digit, in square points.
     """
     points, labels = np.asarray(points), np.asarray(labels)
     if points.ndim != 2 or points.shape[1] != 2 or len(points) != len(labels):
