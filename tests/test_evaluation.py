@@ -50,7 +50,6 @@ def test_a_score_is_the_elbo_of_each_image_with_the_noise_of_its_seed_and_no_oth
     found, expected = score(vae, x, seed=3), elbo_terms(vae, x, generator=seeded(3))
     assert torch.equal(torch.cat(found), torch.cat(expected))
     assert not found.elbo.requires_grad
-    assert torch.equal(score(vae, x).elbo, score(vae, x, seed=0).elbo)
     assert torch.equal(torch.get_rng_state(), state)
 
 
