@@ -7,7 +7,6 @@ from pathlib import Path
 import vae_helpers
 
 FOLDER = Path(vae_helpers.__file__).parent
-
 # The arrows: what each file may import besides Python's own library.
 MAY_IMPORT = {
     **dict.fromkeys(["__init__", "files", "explorer.bundle"], ""),
