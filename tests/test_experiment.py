@@ -119,10 +119,10 @@ def test_runs_are_the_same_bit_for_bit_alone_in_two_processes_and_in_two_threads
 
 
 def test_ctrl_c_in_the_training_leaves_no_score_and_no_weights(monkeypatch, tmp_path):
-    def interrupt(*args):
+    def interrupt(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(training, "_train_epoch", interrupt)
+    monkeypatch.setattr(training, "train_epoch", interrupt)
     path = tmp_path / "vae.safetensors"
     with (
         pytest.warns(UserWarning, match="interrupted in epoch 1"),
