@@ -26,14 +26,24 @@ settings.load_profile("book")
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 1)))
 
 
-# Two workers end together where what takes longest starts first. The rest keeps its order.
-LONGEST = ("test_pages.py", "09_training.ipynb", "test_sweep.py", "test_live_browser.py")
+# Two workers end together where what takes longest starts first: these files, then the chapters.
+LONGEST = (
+    "test_pages.py",
+    "15_where_the_gap_comes_from.ipynb",
+    "09_training.ipynb",
+    "test_live_browser.py",
+    "test_sweep.py",
+)
 
 
 def pytest_collection_modifyitems(items):
     """Put the files that take longest first."""
-    place = {name: index for index, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: place.get(item.path.name, len(LONGEST)))
+
+    def place(item: pytest.Item) -> int:
+        name = item.path.name
+        return LONGEST.index(name) if name in LONGEST else len(LONGEST) + name.endswith(".py")
+
+    items.sort(key=place)
 
 
 def pytest_terminal_summary(terminalreporter):
