@@ -166,7 +166,7 @@ def fit(
                     f"{error} of epoch {epoch + 1}; training stopped, {saved.kept(epoch)}. "
                     "Expected a finite number: lower lr, or look for the layer that overflows."
                 ) from None
-    return history
+    return history or {"elbo": []}
 
 
 def _check_labels(vae: VAE, images: Tensor, labels: Tensor | None) -> None:
