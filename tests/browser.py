@@ -36,6 +36,8 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+# The menus of the address bar are pages, too. They are half of what a window costs, and unseen.
+NO_MENUS = "--disable-features=WebUIOmniboxPopup,WebUIOmniboxAimPopup"
 NO_BROWSER = (
     "These tests need a Chromium browser, and none could be found or installed: "
     "install chromium, or name one in the environment variable CHROMIUM."
@@ -154,7 +156,8 @@ def started() -> Iterator[Browser]:
     """A browser, closed at the end. Each thread that wants one starts its own."""
     program = chromium()
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=arguments())
+        options = {"executable_path": program, "args": [*arguments(), NO_MENUS]}
+        browser = playwright.chromium.launch(**options)
         yield browser
         browser.close()
 
