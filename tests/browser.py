@@ -36,8 +36,6 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-# The menus of the address bar are pages, too. They are half of what a window costs, and unseen.
-NO_MENUS = "--disable-features=WebUIOmniboxPopup,WebUIOmniboxAimPopup"
 NO_BROWSER = (
     "These tests need a Chromium browser, and none could be found or installed: "
     "install chromium, or name one in the environment variable CHROMIUM."
@@ -156,8 +154,7 @@ def started() -> Iterator[Browser]:
     """A browser, closed at the end. Each thread that wants one starts its own."""
     program = chromium()
     with sync_playwright() as playwright:
-        options = {"executable_path": program, "args": [*arguments(), NO_MENUS]}
-        browser = playwright.chromium.launch(**options)
+        browser = playwright.chromium.launch(executable_path=program, args=arguments())
         yield browser
         browser.close()
 
