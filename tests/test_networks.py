@@ -14,7 +14,7 @@ from torch.distributions import Bernoulli, Normal
 from vae_helpers.checks import check_count, check_labels, check_positive
 from vae_helpers.data import binarize
 from vae_helpers.networks import VAE
-from vae_helpers.objectives import elbo, reparameterize
+from vae_helpers.objectives import elbo, importance_weighted_bound, reparameterize
 
 BOTH = pytest.mark.parametrize("sigma2", [0.25, None])
 SMALL = {"latent_dim": 2, "hidden": (5, 3), "pixels": 4}
@@ -147,6 +147,7 @@ OUTSIDE = r"labels must lie in 0 to 2; found (0 to 3|-1 to 2)\. Remove"
         (ENCODE, [torch.zeros(2, 784, device="meta")], r"weights, cpu; found meta.*to\('cpu'\)"),
         (ENCODE, [pixel(-0.5), pixel(1.001), pixel(math.nan)], r"\[0, 1\]; found .* Rescale them"),
         (VAE(sigma2=None).encode, [pixel(0.5)], r"binary, .* found grey .*data\.binarize\(x\)"),
+        (lambda k: importance_weighted_bound(VAE(), pixel(0), k=k), [0, 2.5], "k must .*Use 1 for"),
         (DECODE, [torch.zeros(2, 5), torch.zeros(())], r"z must have shape \(B, 4\); found .*Give"),
         (lambda n: check_count("n", n, "Use 0.", least=0), [-1, 0.0], "at least 0; found .*Use 0"),
         (lambda b: check_positive("b", b, "Go.", zero=True), [-1, math.inf], "at least 0 and .*Go"),

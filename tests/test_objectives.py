@@ -286,6 +286,7 @@ def test_bound_is_the_log_of_the_mean_weight_and_its_chunks_never_grow_with_k(
     log_w = model.log_likelihood(x, z) + Normal(0.0, 1.0).log_prob(z).sum(-1)
     log_w = log_w - Normal(mu, torch.exp(0.5 * logvar)).log_prob(z).sum(-1)
     torch.testing.assert_close(found, log_w.logsumexp(0) - math.log(k), **EXACT)
+    assert torch.equal(importance_weighted_bound(model, x, k=k, generator=seeded()), found)
 
 
 def test_bound_decodes_between_8_and_16_mb_at_once_where_there_is_enough():

@@ -125,7 +125,7 @@ class LinearGaussian:
         b = x.mean(0)
         values, vectors = torch.linalg.eigh((x - b).T @ (x - b) / n)  # ascending
         sigma2 = values[: max(0, pixels - latent_dim)].mean().item()
-        if not sigma2 > 1e-12 * values[-1].item() or n <= latent_dim + 1:  # NaN where L ≥ D
+        if not sigma2 > 1e-12 * values[-1].item():  # 0 where N ≤ L + 1, NaN where L ≥ D
             raise ValueError(
                 f"{n} samples of {pixels} numbers leave no variance to the noise: expected σ² > 0, "
                 f"L < D and N > L + 1; found σ² = {sigma2:.1e} for L = {latent_dim}. "
