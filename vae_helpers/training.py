@@ -123,7 +123,7 @@ def fit(
         stepper = optimizer([weights])
         history = saved.load(stepper, generator, max_epochs=epochs)
         gradient = gradient_of(vae, k=k)
-        epoch = done = len(history.get("elbo", []))
+        done = len(history.get("elbo", []))
         with tqdm(desc="Training", total=epochs, initial=done, unit="epoch", disable=quiet) as bar:
             try:
                 for epoch in range(done, epochs):
@@ -156,8 +156,9 @@ def fit(
                     bar.set_postfix(elbo=f"{found['elbo']:.2f} nats")
                     bar.update()
             except KeyboardInterrupt:
+                done = len(history.get("elbo", []))
                 warnings.warn(
-                    f"interrupted in epoch {epoch + 1}: the history of {epoch} finished epochs is "
+                    f"interrupted in epoch {done + 1}: the history of {done} finished epochs is "
                     "returned; the weights are those of the interruption",
                     stacklevel=2,
                 )
