@@ -48,7 +48,7 @@ def results(folder):
 
 
 def wait_for_results(folder, number):
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 60
     while len(list(Path(folder).glob("*.json"))) < number:
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -95,7 +95,6 @@ def test_rows_are_in_order_and_on_disk_as_soon_as_each_ends(go, folder):
     assert scores(rows) == [{"third": each} for each in (1.0, 0.5 / 3, -2 / 3, 0.0)]
     assert rows[0]["seconds"] >= rows[1]["seconds"] > 0
     assert list(results(folder).values()) == [rows[2], rows[3], rows[1], rows[0]]
-    assert next(iter(results(folder))).startswith("x_-2-")
 
 
 def test_a_run_is_made_once_until_its_file_is_gone(go, folder):
@@ -193,10 +192,9 @@ def run(config):
         time.sleep(0.01)
     return {"third": config["x"] / 3}
 
-if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a parent may have it ignored
-    rows = sweep([{"x": x} for x in range(6)], run=run, folder=sys.argv[1], n_jobs=2)
-    print([row["scores"]["third"] for row in rows])
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a parent may have it ignored
+rows = sweep([{"x": x} for x in range(6)], run=run, folder=sys.argv[1], n_jobs=2)
+print([row["scores"]["third"] for row in rows])
 """
 
 
@@ -212,13 +210,6 @@ def test_ctrl_c_keeps_what_is_finished_and_the_same_call_goes_on(python, printed
     assert before.items() <= results(folder).items()
 
 
-# On a cluster
-
-
-def give_up(*_):
-    raise TimeoutError
-
-
 def test_a_cluster_that_loses_a_worker_gives_the_same_table(go, tmp_path):
     from dask.distributed import Client, LocalCluster  # not for every process that imports this
 
@@ -231,8 +222,8 @@ def test_a_cluster_that_loses_a_worker_gives_the_same_table(go, tmp_path):
     killed = tmp_path / "killed"
     here = go(configs=TRAININGS, run=training, folder=tmp_path / "here")
     options = {"n_workers": 2, "threads_per_worker": 2, "dashboard_address": ":0"}  # any free port
-    signal.signal(signal.SIGALRM, give_up)
-    signal.alarm(120)  # seconds; a cluster that hangs would hang all tests
+    signal.signal(signal.SIGALRM, lambda *_: pytest.fail("the cluster hangs"))
+    signal.alarm(120)  # seconds
     try:
         with LocalCluster(**options) as cluster, Client(cluster), joblib.parallel_config("dask"):
             there = go(configs=TRAININGS, run=once_killed)
