@@ -162,6 +162,7 @@ def run(client: NotebookClient, environment: dict[str, str]) -> None:
                 if kernel is not None:
                     kernel.kill()
                 wait([running], timeout=0.1)  # seconds
+            atexit.unregister(client._cleanup_kernel)  # else nbclient 0.11 trips over it at exit
             raise
 
 
