@@ -151,6 +151,8 @@ def store_icons(static: Path, sheet: str) -> str:
 def lighten(folder: Path, sheets: list[str]) -> None:
     """Do the above to a site whose files are all there."""
     static = folder / "_static"
+    for script in static.rglob("fontawesome.js*"):  # 1.5 MB that no page asks for
+        script.unlink()
     store_webp(folder / "_images")
     if not sheets:
         return

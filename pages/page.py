@@ -19,11 +19,16 @@ from chapter_page import add_facts, chapters
 from lighter import lighten, link_one_sheet, point_to_webp
 from sphinx.application import Sphinx
 
+NOWHERE = "nothing"  # no element is called so
 SEARCH_PAGE = "#search-results"
 
 # Scripts and style sheets that the theme and its extensions put on every page, by a part of their
 # address or text, and where a page uses them. A page without such an element does without them.
 USED_BY = {
+    "fontawesome.js": NOWHERE,  # its style sheet alone draws the icons
+    "thebe": NOWHERE,
+    "requestKernel": NOWHERE,  # Thebe's, as the next
+    "kernelName": NOWHERE,
     "togglebutton": ".toggle, .admonition.dropdown",
     "toggleHintShow": ".toggle, .admonition.dropdown",
     "toggleHintHide": ".toggle, .admonition.dropdown",
