@@ -1,7 +1,6 @@
 """Claims about the browser of the tests: found or installed, never skipped, and all ears."""
 
 import re
-import shutil
 import sys
 
 import browser
@@ -66,13 +65,6 @@ def test_a_driver_that_could_be_mended_is_taken_before_a_browser_is_looked_for(
     assert machine == ["libatomic1"]
 
 
-def test_a_driver_that_does_not_start_is_noticed(monkeypatch):
-    browser.chromium()  # with it comes what the driver needs
-    assert browser.driver() == ""
-    monkeypatch.setattr(sys, "executable", shutil.which("false"))
-    assert "-m playwright --version` ended with 1" in browser.driver()
-
-
 @pytest.mark.parametrize(
     ("program", "said"),
     [
@@ -110,15 +102,3 @@ def test_what_goes_wrong_in_a_page_is_heard(open_tab, tmp_path):
         assert log.foreign("https://example.org") == [
             f"{address}/{each}" for each in ("page.html", "gone.png")
         ]
-
-
-def test_text_is_sent_compressed(open_tab, tmp_path):
-    page = tmp_path / "page.html"
-    page.write_text('<title>A page</title><link rel="icon" href="data:,">' + " " * 10_000)
-    with browser.served(tmp_path) as address:
-        tab, log = open_tab()
-        answer = tab.goto(f"{address}/page.html")
-        assert tab.title() == "A page"
-        assert answer.headers["content-encoding"] == "gzip"
-        assert int(answer.headers["content-length"]) == len(browser.sent(page)) < 200
-        assert not log.complaints
