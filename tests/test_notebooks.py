@@ -223,8 +223,8 @@ def test_all_chapters_together_are_light():
 # The checks are able to fail
 
 
-def shown(**data: object) -> nbformat.NotebookNode:
-    return new_output("display_data", {f"{k.replace('_', '/')}": v for k, v in data.items()})
+def shown(kind: str, data: object) -> nbformat.NotebookNode:
+    return new_output("display_data", {kind: data})
 
 
 def printed(text: str, name: str = "stdout") -> nbformat.NotebookNode:
@@ -232,12 +232,11 @@ def printed(text: str, name: str = "stdout") -> nbformat.NotebookNode:
 
 
 def code(source: str, count: int, *outputs, **metadata: object) -> nbformat.NotebookNode:
-    return new_code_cell(
-        source, execution_count=count, outputs=list(outputs), metadata=dict(metadata)
-    )
+    given = {"execution_count": count, "outputs": list(outputs), "metadata": dict(metadata)}
+    return new_code_cell(source, **given)
 
 
-FIGURE = shown(image_png="iVBORw0KGgo=", text_plain="<Figure>")
+FIGURE = shown("image/png", "iVBORw0KGgo=")
 MYSTNB = {
     "image": {"alt": "A bell curve over z from minus three to three, highest at zero."},
     "figure": {"caption": "The prior keeps near zero: $p(z)$.", "name": "fig-prior"},
@@ -256,11 +255,11 @@ ROTTEN = [
     new_markdown_cell("# A title"),
     new_markdown_cell("# Another"),
     code(f"# NBVAL_IGNORE_OUTPUT\n{LONG}", 1, FIGURE, FIGURE),
-    code(f"'/home/me/x'\n{LONG}", 2, shown(text_plain="C:\\Users\\me"), tags=["nbval-skip"]),
+    code(f"'/home/me/x'\n{LONG}", 2, shown("text/plain", "C:\\Users\\me"), tags=["nbval-skip"]),
     code(LONG, 3, printed("saved to /Users/me/x"), tags=["nbval-ignore-output"]),
     code(LONG, 9, printed(f"saved to {ROOT}"), printed("careful", "stderr"), execution={}),
-    code("1", 5, new_output("error", ename="E"), shown(text_plain="  0%|   | 0/3")),
-    code("1", 6, new_output("display_data", {"application/vnd.jupyter.widget-view+json": {}})),
+    code("1", 5, new_output("error", ename="E"), shown("text/plain", "  0%|   | 0/3")),
+    code("1", 6, shown("application/vnd.jupyter.widget-view+json", {})),
     code("assert True", 7, tags=["hide-cell"]),
 ]
 TRACES = {
