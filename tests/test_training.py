@@ -427,18 +427,20 @@ def refused(path, error, match, vae=None, **options) -> None:
 )
 def test_a_checkpoint_of_another_recipe_is_refused(path, other):
     train(small_vae(), checkpoint=path)
-    message = rf"another recipe: expected .*{next(iter(other))}.* = .*, found .*\. Pass what the"
+    message = rf"another run: expected .*{next(iter(other))}.* = .*, found .*\. Pass what the"
     refused(path, ValueError, message, resume=True, **other)
 
 
-def test_a_run_does_not_go_on_with_other_labels_or_other_weights_frozen(path):
+def test_a_run_does_not_go_on_with_other_labels_other_weights_frozen_or_other_precision(path):
     train(labelled_vae(), labels=LABELS, checkpoint=path, epochs=1)
     options = {"vae": labelled_vae(), "labels": LABELS.flip(0), "resume": True}
-    refused(path, ValueError, "another recipe.*labels_crc32", **options)
+    refused(path, ValueError, "another run.*labels_crc32", **options)
     frozen = labelled_vae()
     frozen.decoder.requires_grad_(False)
     options = {"vae": frozen, "labels": LABELS, "resume": True}
-    refused(path, ValueError, "another recipe.*trained", **options)
+    refused(path, ValueError, "another run.*trained", **options)
+    double = {"vae": labelled_vae().double(), "images": IMAGES.double(), "labels": LABELS}
+    refused(path, ValueError, "another run.*images_crc32", resume=True, **double)
 
 
 def test_a_run_does_not_go_on_with_another_measure(path):
@@ -460,9 +462,9 @@ def test_a_file_that_is_no_checkpoint_of_this_run_is_refused(path):
         ({"sigma2": 1.0}, "expected sigma2 = 1.0, found 0.5"),
     ]:
         vae = small_vae(**sizes)
-        refused(path, ValueError, f"another architecture: {found}", vae=vae, resume=True)
+        refused(path, ValueError, f"another run: {found}", vae=vae, resume=True)
     path.write_bytes(b"somebody's letter")
-    refused(path, ValueError, "does not read as a safetensors file of checkpoint", resume=True)
+    refused(path, ValueError, "expected a checkpoint file of safetensors", resume=True)
 
 
 # The bar
