@@ -367,7 +367,7 @@ REFUSED = [
     *[({"epochs": each}, "epochs must be a whole number") for each in (0, 1.0, "2", None, True)],
     ({"batch_size": 0}, "batch_size must be a whole number of at least 1; found 0"),
     ({"warmup": -1}, "warmup must be a whole number of at least 0; found -1"),
-    ({"k": 0}, "k must be a whole number of at least 1; found 0"),
+    ({"vae": lambda: small_vae(sigma2=None), "k": 0}, "k must be a whole number .*; found 0"),
     *[({"lr": each}, "lr must be positive and fin") for each in (0, -1e-3, math.nan, math.inf)],
     *[({"beta": each}, "beta must be at least 0 and") for each in (-1.0, math.nan, math.inf)],
     ({"resume": True}, r"needs a file .* found checkpoint=None\. Pass the path"),

@@ -40,7 +40,7 @@ def load_mnist(
 
     Source: LeCun, Cortes & Burges, The MNIST database of handwritten digits.
     """
-    if split not in ("train", "test"):
+    if split not in _SPLITS:
         raise ValueError(
             f'split must be "train" (60,000 images) or "test" (10,000); found {split!r}.'
         )
