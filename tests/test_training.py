@@ -93,6 +93,10 @@ def test_a_run_neither_reads_nor_moves_the_global_generator_and_leaves_the_image
     assert torch.equal(images, IMAGES)
 
 
+def bound(vae, x, y, g, epoch):
+    return importance_weighted_bound(vae, x, k=4, generator=g)
+
+
 STEPS = {  # the model, the options of fit, and the objective of a batch by hand
     "the ELBO": (small_vae, {}, lambda vae, x, y, g, epoch: elbo(vae, x, generator=g)),
     "labels": (
@@ -110,16 +114,8 @@ STEPS = {  # the model, the options of fit, and the objective of a batch by hand
         {"images": 0.9 * IMAGES, "draw": binarize},
         lambda vae, x, y, g, epoch: elbo(vae, binarize(0.9 * x, generator=g), generator=g),
     ),
-    "K samples": (
-        lambda: small_vae(sigma2=None),
-        {"k": 4},
-        lambda vae, x, y, g, epoch: importance_weighted_bound(vae, x, k=4, generator=g),
-    ),
-    "K samples, grey": (
-        small_vae,
-        {"k": 4},
-        lambda vae, x, y, g, epoch: importance_weighted_bound(vae, x, k=4, generator=g),
-    ),
+    "K samples": (lambda: small_vae(sigma2=None), {"k": 4}, bound),
+    "K samples, grey": (small_vae, {"k": 4}, bound),
     "a schedule": (small_vae, {"lr": lambda epoch: 0.01 / (1 + epoch)}, None),
     "another optimizer": (small_vae, {"optimizer": torch.optim.SGD}, None),
 }
@@ -149,12 +145,6 @@ def test_the_steps_are_those_of_the_plain_loop(name):
     if name != "a warmup":
         mean = torch.cat(bounds).mean().item()
         assert history["elbo"][-1] == pytest.approx(mean, rel=1e-4)
-
-
-def test_a_larger_beta_ends_with_a_smaller_rate():
-    rates = [train(small_vae(), epochs=30, beta=beta)["kl"][-1] for beta in (0.1, 1.0, 10.0)]
-    assert rates == sorted(rates, reverse=True)
-    assert rates[0] > 2 * rates[2]
 
 
 # Measuring
@@ -329,10 +319,11 @@ def test_a_loss_that_turns_nan_stops_the_run_and_keeps_the_last_good_checkpoint(
 
 
 def test_a_loss_that_turns_nan_at_once_leaves_no_checkpoint(path, monkeypatch):
-    for checkpoint, kept in [(path, "before the first checkpoint"), (None, "no checkpoint was")]:
+    message = r"in step 1 of epoch 1; .*there is no checkpoint\. .*lower lr"
+    for checkpoint in (path, None):
         vae = small_vae()
         poison_after(monkeypatch, vae, steps=0)
-        with pytest.raises(FloatingPointError, match=f"in step 1 of epoch 1; .*{kept}.*lower lr"):
+        with pytest.raises(FloatingPointError, match=message):
             train(vae, checkpoint=checkpoint)
     assert list(path.parent.iterdir()) == []
 
@@ -364,25 +355,17 @@ def test_a_full_disk_stops_the_run_and_keeps_the_old_checkpoint(path, full_disk)
 # What is refused before anything happens
 
 REFUSED = [
-    *[({"epochs": each}, "epochs must be a whole number") for each in (0, 1.0, "2", None, True)],
+    ({"epochs": 0}, "epochs must be a whole number of at least 1; found 0"),
     ({"batch_size": 0}, "batch_size must be a whole number of at least 1; found 0"),
     ({"warmup": -1}, "warmup must be a whole number of at least 0; found -1"),
     ({"vae": lambda: small_vae(sigma2=None), "k": 0}, "k must be a whole number .*; found 0"),
-    *[({"lr": each}, "lr must be positive and fin") for each in (0, -1e-3, math.nan, math.inf)],
-    *[({"beta": each}, "beta must be at least 0 and") for each in (-1.0, math.nan, math.inf)],
+    ({"lr": 0}, "lr must be positive and finite; found 0"),
+    ({"beta": -1.0}, "beta must be at least 0 and finite; found -1"),
     ({"resume": True}, r"needs a file .* found checkpoint=None\. Pass the path"),
-    (
-        {"checkpoint": "no/run.safetensors"},
-        "in a folder that exists; found no/run.*Make the folder",
-    ),
-    ({"images": IMAGES.byte()}, r"found torch.uint8\. Convert them with x.float\(\) / 255"),
-    ({"images": IMAGES * 255}, "finite values in"),
-    ({"images": 255 * IMAGES, "draw": binarize}, "finite values in"),
-    ({"images": IMAGES * math.nan}, "finite values in"),
+    ({"checkpoint": "no/run"}, "in a folder that exists; found no/run. Make the folder"),
     ({"images": IMAGES[:, :5]}, r"shape \(B, 6\) .*found \(50, 5\)\. Make VAE\(pixels=5\)"),
-    ({"images": IMAGES.view(50, 2, 3)}, r"Flatten each with x.flatten\(1\)"),
-    ({"images": IMAGES[:0]}, "leave no batch empty"),
-    ({"images": IMAGES.tolist()}, "must be a tensor of torch.float32"),
+    ({"images": 0.9 * IMAGES[:, :5], "draw": binarize}, r"shape \(B, 6\) .*found \(1, 5\)"),
+    ({"images": 255 * IMAGES, "draw": lambda x, generator: x / 255}, "finite values in"),
     ({"labels": LABELS}, "a VAE is trained with no labels; found labels"),
     ({"vae": labelled_vae}, "a ConditionalVAE is trained with labels; found none"),
     ({"vae": labelled_vae, "labels": LABELS[:9]}, "found 9 for 50 images"),
@@ -411,24 +394,15 @@ def refused(path, error, match, vae=None, **options) -> None:
     assert list(path.parent.iterdir()) == [path]
 
 
-@pytest.mark.parametrize(
-    "other",
-    [
-        {"images": IMAGES[:40]},
-        {"images": 1 - IMAGES},
-        {"batch_size": 10},
-        {"lr": 0.02},
-        {"beta": 2.0},
-        {"warmup": 1},
-        {"seed": 1},
-        {"k": 2},
-    ],
-    ids=lambda other: next(iter(other)),
-)
-def test_a_checkpoint_of_another_recipe_is_refused(path, other):
+OTHER = {"batch_size": 10, "lr": 0.02, "beta": 2.0, "warmup": 1, "seed": 1, "k": 2}
+
+
+@pytest.mark.parametrize("name", ["images", *OTHER])
+def test_a_checkpoint_of_another_recipe_is_refused(path, name):
     train(small_vae(), checkpoint=path)
-    message = rf"another run: expected .*{next(iter(other))}.* = .*, found .*\. Pass what the"
-    refused(path, ValueError, message, resume=True, **other)
+    message = rf"another run: expected {name}.* = .*, found .*\. Pass what the"
+    other = OTHER | {"images": 1 - IMAGES}
+    refused(path, ValueError, message, resume=True, **{name: other[name]})
 
 
 def test_a_run_does_not_go_on_with_other_labels_other_weights_frozen_or_other_precision(path):

@@ -116,8 +116,7 @@ class Checkpoint:
                 "Pass what the file was made with, or another checkpoint path."
             )
         history = {name: value.tolist() for name, value in _part(tensors, "history.").items()}
-        epochs = max(map(len, history.values()))
-        if epochs > max_epochs:
+        if (epochs := len(history["elbo"])) > max_epochs:
             raise ValueError(
                 f"{self.path} is past the epochs asked for: expected at most {max_epochs}; "
                 f"found {epochs}. Ask for more epochs, or for another checkpoint path."
@@ -130,10 +129,8 @@ class Checkpoint:
 
     def kept(self, epoch: int) -> str:
         """Say what is on disk when a run breaks off after so many epochs."""
-        if self.path is None:
-            return "no checkpoint was asked for"
-        if not self.path.exists():
-            return "it happened before the first checkpoint"
+        if self.path is None or not self.path.exists():
+            return "there is no checkpoint"
         return f"the last good checkpoint, of epoch {epoch}, is kept in {self.path}"
 
 

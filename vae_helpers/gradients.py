@@ -165,8 +165,7 @@ class _Layers:
     """The linear layers of one network: what they return, and the way back through them."""
 
     def __init__(self, layers: nn.Sequential, activation: str) -> None:
-        linear = [layer for layer in layers if isinstance(layer, nn.Linear)]
-        self.parameters = [(layer.weight, layer.bias) for layer in linear]
+        self.parameters = [(layer.weight, layer.bias) for layer in layers[::2]]
         for parameter in layers.parameters():
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
