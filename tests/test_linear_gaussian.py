@@ -64,6 +64,9 @@ models = st.builds(
 seeds = st.integers(0, 10_000)
 
 
+# log_marginal and the posterior
+
+
 @given(models)
 def test_log_marginal_is_that_of_torch_distributions(case):
     model, x = case
