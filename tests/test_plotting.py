@@ -103,21 +103,6 @@ def test_labels_stand_at_the_middle_of_their_rows_and_columns():
     assert list(ax.get_xticks()) == list(ax.get_yticks()) == [13.5, 43.5, 73.5]
 
 
-@pytest.mark.parametrize("shape", [(784,), (2, 783), (0, 784)])
-def test_digits_of_another_shape_are_refused(shape):
-    with pytest.raises(ValueError, match=r"shape \(N, 784\), N >= 1; found .*\. Flatten"):
-        plot_digits(np.zeros(shape))
-    assert plt.get_fignums() == []
-
-
-def test_labels_of_another_number_are_refused():
-    for name in ("row", "column"):
-        message = rf"expected 3 {name} labels; found 2\. Give one a {name}"
-        with pytest.raises(ValueError, match=message):
-            plot_digits(DIGITS, columns=3, **{f"{name}_labels": "ab"})
-    assert plt.get_fignums() == []
-
-
 # plot_pixels
 
 
@@ -126,13 +111,6 @@ def test_pixels_are_a_map_with_a_labelled_bar():
     np.testing.assert_array_equal(pixels(ax), DIGITS[0].reshape(28, 28))
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("column", "row")
     assert [other.get_ylabel() for other in ax.figure.axes if other is not ax] == ["mean ink"]
-
-
-@pytest.mark.parametrize("shape", [(783,), (2, 784), (28, 28)])
-def test_pixels_of_another_shape_are_refused(shape):
-    with pytest.raises(ValueError, match=r"shape \(784,\); found .*\. Give one number a pixel"):
-        plot_pixels(np.zeros(shape), label="ink")
-    assert plt.get_fignums() == []
 
 
 # plot_curves
@@ -181,10 +159,23 @@ def test_distances_in_the_cloud_are_true_and_its_axes_named():
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("$z_2$", "$z_4$")
 
 
-@pytest.mark.parametrize(("points", "labels"), [((4, 3), 4), ((4,), 4), ((4, 2), 3)])
-def test_points_without_their_labels_or_of_other_dimensions_are_refused(points, labels):
-    with pytest.raises(ValueError, match=r"expected points \(N, 2\) .*; found .*\. Choose two"):
-        plot_latent_cloud(np.zeros(points), np.zeros(labels, int))
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("plot", "shapes", "message"),
+    [
+        (plot_digits, [(784,), (2, 783), (0, 784)], r"\(N, 784\), N >= 1; found .*\. Flatten"),
+        (lambda x: plot_digits(x, row_labels="ab"), [(7, 784)], "expected 1 row labels; found 2"),
+        (lambda x: plot_digits(x, column_labels="ab"), [(7, 784)], r"10 column .* 2\. Give one a"),
+        (lambda x: plot_pixels(x, label="ink"), [(28, 28)], r"\(784,\); found .*\. Give one num"),
+        (lambda z: plot_latent_cloud(z, [1] * 4), [(4, 3), (4,), (3, 2)], r"\(N, 2\).*\. Choose"),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_a_figure_is_made(plot, shapes, message):
+    for shape in shapes:
+        with pytest.raises(ValueError, match=message):
+            plot(np.zeros(shape))
     assert plt.get_fignums() == []
 
 

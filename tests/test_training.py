@@ -9,6 +9,7 @@ import warnings
 import pytest
 import torch
 from safetensors import safe_open
+from torch import nn
 
 from vae_helpers import training
 from vae_helpers.conditional import ConditionalVAE
@@ -31,6 +32,18 @@ def small_vae(seed: int = 0, **sizes) -> VAE:
 def labelled_vae() -> ConditionalVAE:
     torch.manual_seed(0)
     return ConditionalVAE(2, (8,), classes=3, pixels=6)
+
+
+def frozen_vae() -> VAE:
+    vae = small_vae()
+    vae.decoder.requires_grad_(False)
+    return vae
+
+
+def altered_vae() -> VAE:
+    vae = small_vae()
+    vae.decoder.layers[0] = nn.Linear(2, 5, bias=False)
+    return vae
 
 
 def held_out(vae: VAE) -> dict[str, float]:
@@ -99,6 +112,8 @@ def bound(vae, x, y, g, epoch):
 
 STEPS = {  # the model, the options of fit, and the objective of a batch by hand
     "the ELBO": (small_vae, {}, lambda vae, x, y, g, epoch: elbo(vae, x, generator=g)),
+    "a frozen decoder": (frozen_vae, {}, None),
+    "a layer of another kind": (altered_vae, {}, None),
     "labels": (
         labelled_vae,
         {"labels": LABELS},
