@@ -198,6 +198,8 @@ def test_frozen_weights_stay_outside_the_vector():
     frozen(vae)
     with one_vector(vae) as weights:
         assert len(weights) == sum(each.numel() for each in vae.encoder.parameters())
+        gradient_of(vae)(binary(9), None, 1.0, seeded())
+    assert all(each.grad is None for each in vae.parameters())
 
 
 def test_a_vae_without_a_weight_to_train_is_refused():

@@ -28,11 +28,10 @@ Gradient = Callable[[Tensor, Tensor | None, float, torch.Generator], tuple[Tenso
 
 def gradient_of(vae: VAE, *, k: int | None = None) -> Gradient:
     """Return what sets the gradient of the mean −ELBO, or of −L_K: by hand where that is known."""
-    known = knows(vae) and all(each.requires_grad for each in vae.parameters())
-    if known and k is None:
+    if knows(vae) and k is None:
         elbo_by_hand = ElboGradient(vae)
         return lambda x, _, beta, generator: elbo_by_hand(x, beta=beta, generator=generator)
-    if known and vae.sigma2 is None:
+    if knows(vae) and vae.sigma2 is None:
         bound_by_hand = ImportanceWeightedGradient(vae, k)
         return lambda x, _, __, generator: (bound_by_hand(x, generator=generator),)
 
@@ -94,7 +93,7 @@ def one_vector(module: nn.Module) -> Iterator[nn.Parameter]:
         for parameter, place in zip(parameters, places, strict=True):
             place.copy_(parameter.data)
             parameter.data = place
-            parameter.grad = None
+        module.zero_grad()
 
 
 def drop_tiny_moments(adam: torch.optim.Optimizer) -> None:
