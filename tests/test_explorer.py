@@ -149,7 +149,7 @@ def test_no_text_of_a_widget_holds_its_weights(vae, digits):
 
 CHANGED = VAE()
 CHANGED.decoder = torch.nn.Linear(4, 784)
-PLAIN = r"as VAE\(\.\.\.\) builds it, with no weight frozen and no hook; found"
+PLAIN = r"as VAE\(\.\.\.\) builds it, with no hook; found"
 SIZE = r"at most 65504 in size; found .*\. Train"
 BLACK, ONE = torch.zeros(2, 784), torch.tensor([1])
 REFUSALS = [
