@@ -114,6 +114,22 @@ def watched(vae):
     vae.encoder.layers[0].register_forward_hook(print)
 
 
+def watched_on_the_way_back(vae):
+    vae.encoder.layers[0].register_full_backward_hook(print)
+
+
+def tied(vae):
+    vae.encoder.layers[0].bias = vae.decoder.layers[0].bias
+
+
+def with_a_likelihood_of_its_own(vae):
+    vae.log_likelihood = lambda x, z: -(x - vae.decode(z)).abs().sum(-1)
+
+
+CHANGES = [another_encoder, without_offsets, another_activation, normed, tied]
+CHANGES += [watched, watched_on_the_way_back, with_a_likelihood_of_its_own]
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_it_knows_every_vae_as_it_was_built_frozen_or_not(name):
     vae = made(name)
@@ -121,9 +137,7 @@ def test_it_knows_every_vae_as_it_was_built_frozen_or_not(name):
     assert knows(vae.requires_grad_(False))
 
 
-@pytest.mark.parametrize(
-    "change", [another_encoder, without_offsets, another_activation, normed, watched]
-)
+@pytest.mark.parametrize("change", CHANGES)
 def test_it_does_not_know_a_vae_that_was_changed(change):
     vae = made()
     change(vae)

@@ -74,6 +74,7 @@ def test_imports_change_no_state_and_load_no_more_than_is_asked_for(printed):
 
 def test_the_names_most_asked_for_are_loaded_from_the_package_when_they_are_used():
     homes = {"VAE": "networks", "elbo": "objectives", "fit": "training", "load_mnist": "data"}
+    homes |= {"load_vae": "checkpoints"}
     for name, home in homes.items():
         assert getattr(vae_helpers, name).__module__ == f"vae_helpers.{home}"
     assert not hasattr(vae_helpers, "vae")

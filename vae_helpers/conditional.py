@@ -52,7 +52,7 @@ class ConditionalVAE(VAE):
         """Refuse: without labels there is neither q(z|x, y) nor p(x|z, y)."""
         raise ValueError(
             "a conditional VAE neither encodes nor decodes without labels; expected those of the "
-            "batch, found none. Write vae.given(labels), and use what it returns."
+            "batch, found none. Write vae.given(labels), and encode or decode with what it returns."
         )
 
     encode = decode = log_likelihood = _refuse

@@ -21,8 +21,8 @@ from vae_helpers.objectives import (
 
 aten = torch.ops.aten  # the kernels that autograd itself calls on the way back
 
-# Takes x, labels or None, β and the generator; sets the gradients of −(mean bound), and returns
-# the terms of the bound, each (B,).
+# Takes x, labels or None, β and the generator; sets the gradients of −(mean bound) in the weights,
+# and returns the terms of the bound, each (B,).
 Gradient = Callable[[Tensor, Tensor | None, float, torch.Generator], tuple[Tensor, ...]]
 
 
@@ -59,10 +59,12 @@ def knows(vae: nn.Module) -> bool:
         built = VAE(vae.latent_dim, vae.hidden, pixels=vae.pixels, activation=vae.activation)
     found, expected = (
         [(name, type(part), part.extra_repr()) for name, part in each.named_modules()]
+        + [*dict(each.named_parameters()), *vars(each)]  # tied weights have one name
         for each in (vae, built)
     )
-    hooks = any(part._forward_hooks or part._forward_pre_hooks for part in vae.modules())
-    return found == expected and not hooks
+    hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    watched = any(getattr(part, hook) for part in vae.modules() for hook in hooks)
+    return found == expected and not watched
 
 
 @contextmanager

@@ -56,7 +56,8 @@ class VAE(nn.Module):
     p(x|z) = N(x̂(z), σ²I),  or Bernoulli(x̂(z)) for binary images where σ² is None.
 
     The defaults are the network of the tutorial that the book grew out of, trained on the summed
-    squared error, hence σ² = ½. The decoder has the widths in reverse.
+    squared error, hence σ² = ½. The decoder has the widths in reverse. For another p(x|z) let a
+    subclass say its `log_likelihood`; `fit` then leaves the gradient to autograd.
 
     Source: Kingma & Welling 2014, section 3 and appendix C.2.
     """
@@ -107,13 +108,15 @@ class VAE(nn.Module):
         z = reparameterize(mu, logvar, generator=generator)
         return VAEOutput(self.decode(z), mu, logvar, z)
 
+    @torch.no_grad()
     def sample(self, n: int, *, generator: torch.Generator | None = None) -> Tensor:
-        """Draw n points from the prior and return their mean images, ``(n, D)`` in [0, 1]."""
+        """Draw n points from the prior; return their mean images, ``(n, D)``, without gradient."""
         prior = next(self.parameters()).new_zeros(n, self.latent_dim)  # its μ, and its log σ² too
         return self.decode(reparameterize(prior, prior, generator=generator))
 
+    @torch.no_grad()
     def reconstruct(self, x: Tensor) -> Tensor:
-        """Decode the mean of q(z|x): the pictures ``(B, D)`` that the VAE makes of images."""
+        """Decode the mean of q(z|x), without gradient: what the VAE makes of images ``(B, D)``."""
         return self.decode(self.encode(x)[0])
 
     def check_images(self, x: Tensor) -> None:

@@ -41,15 +41,14 @@ def train_epoch(
         x = torch.index_select(images, 0, indices, out=batch.resize_(len(indices), images.shape[1]))
         if draw is not None:
             x = draw(x, generator=generator)
-        # What loss.backward() does for loss = −elbo(vae, x).mean(), by hand where that is faster.
+        # Sets the gradients as loss.backward() would for loss = −elbo(vae, x).mean(), but faster.
         terms = gradient(x, None if labels is None else labels[indices], beta, generator)
         optimizer.step()
         sums = [s + t.sum().item() for s, t in zip(sums or [0.0] * len(terms), terms, strict=True)]
         if not all(map(math.isfinite, sums)):
             raise FloatingPointError(f"the loss is not finite in step {step}")
-        if step % 250 == 0:
+        if step % 250 == 0 or step * batch_size >= len(images):
             drop_tiny_moments(optimizer)
-    drop_tiny_moments(optimizer)
     return [s / len(images) for s in sums]
 
 
@@ -77,14 +76,15 @@ def fit(
     Shuffling and noise come from one generator, seeded with seed, so that a run on one machine
     repeats bit for bit. Weights that are frozen stay as they are.
 
-    - lr is a number, or a function of the epoch, counted from 0. The weight of the KL rises to
-      beta in equal steps over so many warmup epochs.
+    - optimizer(weights) is given all weights as one vector, and lr in every epoch: a number, or a
+      function of the epoch, counted from 0.
+    - beta weighs the KL, rising from 0 in equal steps over so many warmup epochs.
     - k makes the importance-weighted bound with K samples the objective in the place of the ELBO.
     - labels ``(N,)`` are those of a `ConditionalVAE`.
     - draw(x, generator=…) changes each batch as it is drawn, for example `binarize`.
     - measure(vae) is called after each epoch, and returns named numbers for the history.
-    - checkpoint is a file that is replaced after each epoch with all that the run needs; with
-      resume the run goes on from it, where there is one.
+    - checkpoint is a file that is replaced after each epoch with all that the run needs but the
+      functions; with resume the run goes on from it, where there is one. Without, one is an error.
     - progress shows a bar; TQDM_DISABLE=1 in the environment hides every bar.
 
     Returns:
@@ -93,12 +93,10 @@ def fit(
         epochs that were finished, with a warning.
 
     Raises:
-        ValueError: images, settings or checkpoint do not fit; nothing was changed.
-        FileExistsError: the checkpoint exists and resume is False.
+        ValueError: images, settings or checkpoint do not fit; the file is as it was.
         FloatingPointError: the loss or a weight is not finite; the last good checkpoint is kept.
 
-    Source: Kingma & Welling 2014, algorithm 1; Kingma & Ba 2015 (Adam); annealing of the KL:
-        Bowman et al. 2016; the bound: Burda et al. 2016.
+    Source: Kingma & Welling 2014; warm-up: Bowman et al. 2016; the bound: Burda et al. 2016.
     """
     check_count("epochs", epochs, "The default is 50.")
     check_count("batch_size", batch_size, "The default is 200.")
@@ -106,6 +104,11 @@ def fit(
     check_positive("beta", beta, "Use 1 for the ELBO.", zero=True)
     if k is not None:
         check_count("k", k, "Use None for the ELBO.")
+        if (beta, warmup) != (1, 0):
+            raise ValueError(
+                "with k there is no KL to weigh: expected beta=1 and warmup=0; found "
+                f"beta={beta} and warmup={warmup}. Leave both out."
+            )
     if not callable(lr):
         check_positive("lr", lr, "Try 1e-3.")
     if draw is None:
@@ -113,13 +116,18 @@ def fit(
     else:
         check_in_unit_interval(images)
         vae.check_images(draw(images[:1], generator=torch.Generator(images.device)))
-    _check_labels(vae, images, labels)
+    if isinstance(vae, ConditionalVAE) != (labels is not None):
+        raise ValueError(
+            "expected labels with a ConditionalVAE and none with a VAE; found a "
+            f"{type(vae).__name__} with{'out' * (labels is None)} labels. Use the other class."
+        )
+    if labels is not None:
+        check_labels(labels, vae.classes, len(images))
     settings = {"batch_size": batch_size, "beta": beta, "warmup": warmup, "k": k, "seed": seed}
     settings["lr"] = None if callable(lr) else lr
     saved = Checkpoint(checkpoint, vae, images, labels, settings, resume=resume)
     generator = torch.Generator(images.device).manual_seed(seed)
-    # tqdm reads TQDM_DISABLE by itself in a terminal, but not in a notebook.
-    quiet = not progress or bool(os.environ.get("TQDM_DISABLE"))
+    quiet = not progress or bool(os.environ.get("TQDM_DISABLE"))  # tqdm's notebook bar forgets it
     with one_vector(vae) as weights:
         stepper = optimizer([weights])
         history = saved.load(stepper, generator, max_epochs=epochs) or {"elbo": []}
@@ -168,14 +176,3 @@ def fit(
                     "Expected a finite number: lower lr, or look for the layer that overflows."
                 ) from None
     return history
-
-
-def _check_labels(vae: VAE, images: Tensor, labels: Tensor | None) -> None:
-    if isinstance(vae, ConditionalVAE) != (labels is not None):
-        expected, found = ("labels", "none") if labels is None else ("no labels", "labels")
-        raise ValueError(
-            f"a {type(vae).__name__} is trained with {expected}; found {found}. Labels belong "
-            "to a ConditionalVAE: pass labels=, or use the other class."
-        )
-    if labels is not None:
-        check_labels(labels, vae.classes, len(images))
