@@ -5,8 +5,8 @@ What builds on what is said in one place, the table of `welcome.md`.
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from math import ceil
+from typing import NamedTuple
 
 from bs4 import BeautifulSoup, NavigableString, Tag
 
@@ -14,40 +14,26 @@ from bs4 import BeautifulSoup, NavigableString, Tag
 WORDS_A_MINUTE = 180
 SECONDS_A_LINE_OF_CODE = 4
 SECONDS_AN_EQUATION = 20
+PASSED_BY = ("pre", "details", "script", "noscript")
 
 ROW = re.compile(
-    r"\| \[(?P<number>\d+) (?P<title>[^]]+)\]\(\.\./notebooks/(?P<name>\w+)\.ipynb\) "
-    r"\| (?P<question>[^|]+) \| (?P<builds_on>[\d, to–]+) \|"
+    r"^\| \[(\d+) ([^]]+)\]\(\.\./notebooks/(\w+)\.ipynb\) \| [^|]+ \| ([\d, to]+|–) \|$",
+    re.MULTILINE,
 )
 
 
-@dataclass(frozen=True)
-class Chapter:
+class Chapter(NamedTuple):
     """A row of the table of chapters."""
 
-    number: int
+    number: str
     title: str
     name: str
-    question: str
-    builds_on: tuple[int, ...]
+    builds_on: str  # "2, 3" or "4 to 9"; "–" is none
 
 
 def chapters(welcome: str) -> list[Chapter]:
     """The table of chapters, from the Markdown of the welcome page."""
-    return [
-        Chapter(int(row["number"]), row["title"], row["name"], row["question"], numbers(row[5]))
-        for row in map(ROW.fullmatch, welcome.splitlines())
-        if row
-    ]
-
-
-def numbers(said: str) -> tuple[int, ...]:
-    """The numbers in "1, 4" or "4 to 9"; none in "–"."""
-    found: list[int] = []
-    for part in said.replace("–", "").split(","):
-        ends = [int(end) for end in part.split("to") if end.strip()]
-        found += range(ends[0], ends[-1] + 1) if ends else []
-    return tuple(found)
+    return [Chapter(*row) for row in ROW.findall(welcome)]
 
 
 def minutes(article: Tag) -> int:
@@ -68,21 +54,16 @@ def prose(tag: Tag) -> Iterator[str]:
     for child in tag.children:
         if isinstance(child, NavigableString):
             yield str(child)
-        elif child.name not in (
-            "pre",
-            "details",
-            "script",
-            "noscript",
-        ) and "katex" not in child.get("class", ()):
+        elif child.name not in PASSED_BY and "katex" not in child.get("class", ()):
             yield from prose(child)
 
 
 def add_facts(soup: BeautifulSoup, name: str, book: Sequence[Chapter], repository: str) -> None:
     """Write the line below the title, and the section that ends the chapter."""
     article = soup.select_one("article")
-    (chapter,) = [each for each in book if each.name == name] or [None]
+    chapter = next((each for each in book if each.name == name), None)
     facts = [f"About {minutes(article)} minutes"]
-    if chapter and chapter.builds_on:
+    if chapter and chapter.builds_on != "–":
         facts.append(f"builds on {links(chapter.builds_on, book)}")
     run = '<span class="not-on-paper"> · <a href="#run-this-chapter">run this chapter</a></span>'
     line = f'<p class="chapter-facts">{" · ".join(facts)}{run}</p>'
@@ -100,15 +81,13 @@ running the book</a>.</p>
     article.section.append(BeautifulSoup(section, "html.parser"))
 
 
-def links(builds_on: Sequence[int], book: Sequence[Chapter]) -> str:
-    """The words for these chapters; three or more in a row become a range."""
+def links(builds_on: str, book: Sequence[Chapter]) -> str:
+    """The words for these chapters, each number a link."""
     pages = {chapter.number: chapter for chapter in book}
-    last = len(builds_on) - 1
-    is_range = last > 1 and builds_on[last] - builds_on[0] == last
-    shown = (builds_on[0], builds_on[last]) if is_range else builds_on
-    linked = [f'<a href="{pages[n].name}.html" title="{pages[n].title}">{n}</a>' for n in shown]
-    if is_range:
-        return f"chapters {linked[0]} to {linked[1]}"
-    if last == 0:
-        return f"chapter {linked[0]}"
-    return f"chapters {', '.join(linked[:-1])} and {linked[-1]}"
+
+    def link(number: re.Match[str]) -> str:
+        page = pages[number[0]]
+        return f'<a href="{page.name}.html" title="{page.title}">{page.number}</a>'
+
+    said = " and ".join(builds_on.rsplit(", ", maxsplit=1))
+    return f"chapter{'s' * (not said.isdigit())} {re.sub(r'[0-9]+', link, said)}"

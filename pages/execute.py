@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -34,14 +35,6 @@ KERNEL_ENVIRONMENT = {
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # silences the debugger's word about frozen modules
 }
 KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
-LANGUAGE_INFO = {  # as the kernel reports it, without the Python version of the author's machine
-    "codemirror_mode": {"name": "ipython", "version": 3},
-    "file_extension": ".py",
-    "mimetype": "text/x-python",
-    "name": "python",
-    "nbconvert_exporter": "python",
-    "pygments_lexer": "ipython3",
-}
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
 NOT_YET_RUN = (
     'export default { render({ el }) { el.textContent = "Run this cell, and it moves."; } };'
@@ -90,7 +83,7 @@ def normalise(notebook: nbformat.NotebookNode) -> None:
     for key in TRACES_OF_A_RUN:
         notebook.metadata.pop(key, None)
     notebook.metadata.kernelspec = KERNELSPEC
-    notebook.metadata.language_info = LANGUAGE_INFO
+    notebook.metadata.get("language_info", {}).pop("version", None)
     for cell in notebook.cells:
         for key in TRACES_OF_A_RUN:
             cell.metadata.pop(key, None)
@@ -133,19 +126,20 @@ def execute(path: Path) -> bytes:
     environment = {k: v for k, v in os.environ.items() if k != "MPLBACKEND"}
     environment |= KERNEL_ENVIRONMENT | {"MPLCONFIGDIR": font_cache()}
     try:
-        run(client, environment)
-    except CellExecutionError as error:
-        failed = next(i for i, cell in enumerate(notebook.cells) if _is_error(cell))
-        raise ChapterError(
-            f"{_place(path, notebook, failed)} raised {error.ename}: {error.evalue}"
-        ) from None
+        with suppress(CellExecutionError):  # its cell holds it
+            run(client, environment)
     except DeadKernelError:
         raise ChapterError(f"{path.name}: the kernel died while it ran.") from None
-    for index, cell in enumerate(notebook.cells):
+    for index, cell in enumerate(notebook.cells, start=1):
         for output in cell.get("outputs", []):
-            if output.get("name") == "stderr":
-                text = output.text.strip()
-                raise ChapterError(f"{_place(path, notebook, index)} wrote to stderr: {text}")
+            if output.output_type == "error":
+                wrong = f"raised {output.ename}: {output.evalue}"
+            elif output.get("name") == "stderr":
+                wrong = f"wrote to stderr: {output.text.strip()}"
+            else:
+                continue
+            first_line = cell.source.strip().splitlines()[0]
+            raise ChapterError(f"{path.name}, cell {index} ({first_line!r}) {wrong}")
     normalise(notebook)
     return (nbformat.writes(tidy_widgets(notebook), version=4) + "\n").encode()
 
@@ -162,16 +156,8 @@ def run(client: NotebookClient, environment: dict[str, str]) -> None:
                 if kernel is not None:
                     kernel.kill()
                 wait([running], timeout=0.1)  # seconds
+            atexit.unregister(client._cleanup_kernel)  # else nbclient 0.11 trips over it at exit
             raise
-
-
-def _is_error(cell: nbformat.NotebookNode) -> bool:
-    return any(output.output_type == "error" for output in cell.get("outputs", []))
-
-
-def _place(path: Path, notebook: nbformat.NotebookNode, index: int) -> str:
-    first_line = notebook.cells[index].source.strip().splitlines()[0]
-    return f"{path.name}, cell {index + 1} ({first_line!r})"
 
 
 def replace(path: Path, before: bytes, after: bytes) -> None:

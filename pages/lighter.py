@@ -12,7 +12,7 @@ import hashlib
 import logging
 import posixpath
 import re
-from itertools import pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
 
 import pydata_sphinx_theme
@@ -98,13 +98,8 @@ def without_unused(rules: list[Node], words: set[str]) -> str:
 
 def between_commas(prelude: list[Node]) -> list[list[Node]]:
     """The selectors of a rule."""
-    selectors: list[list[Node]] = [[]]
-    for token in prelude:
-        if token == ",":
-            selectors.append([])
-        else:
-            selectors[-1].append(token)
-    return selectors
+    runs = groupby(prelude, key=lambda token: token == ",")
+    return [list(run) for is_comma, run in runs if not is_comma]
 
 
 def classes(selector: list[Node]) -> set[str]:
@@ -151,12 +146,13 @@ def store_icons(static: Path, sheet: str) -> str:
 def lighten(folder: Path, sheets: list[str]) -> None:
     """Do the above to a site whose files are all there."""
     static = folder / "_static"
+    for script in static.rglob("fontawesome.js*"):  # 1.5 MB that no page asks for
+        script.unlink()
     store_webp(folder / "_images")
     if not sheets:
         return
-    texts = [*folder.rglob("*.html"), *static.rglob("*.js")]
     words: set[str] = set()
-    for path in texts:
+    for path in [*folder.rglob("*.html"), *static.rglob("*.js")]:
         words.update(re.findall(r"[A-Za-z_][\w-]*", path.read_text(encoding="utf-8")))
     rules = tinycss2.parse_stylesheet(one_sheet(static, sheets), **BARE)
     sheet = without_unused(rules, words)

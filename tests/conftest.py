@@ -1,7 +1,6 @@
 """What several test files share."""
 
 import contextlib
-import gzip
 import os
 import resource
 import subprocess
@@ -107,12 +106,6 @@ def printed(python):
         return out
 
     return run
-
-
-@pytest.fixture(scope="session")
-def gzipped():
-    """The size of a text as a web host sends it, in bytes."""
-    return lambda text: len(gzip.compress(text.encode(), mtime=0))
 
 
 @pytest.fixture(scope="session")

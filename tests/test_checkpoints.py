@@ -1,8 +1,6 @@
 """Claims about weights on disk: bit for bit, or refused with a reason; nothing is unpickled."""
 
-import ast
 import pickle
-from pathlib import Path
 
 import pytest
 import torch
@@ -10,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-import vae_helpers
 from vae_helpers.checkpoints import architecture, load_vae, save_vae
 from vae_helpers.conditional import ConditionalVAE
 from vae_helpers.networks import VAE
@@ -74,31 +71,21 @@ def test_a_damaged_file_is_refused_and_left(path, damage):
     save_vae(VAE(pixels=5), path)
     path.write_bytes(damage(path.read_bytes()))
     damaged = path.read_bytes()
-    with pytest.raises(
-        ValueError, match=r"does not read as .* found [\d,]+ bytes .*Pass anot"
-    ) as e:
+    message = rf"expected a vae file .* at {path}; found [\d,]+ bytes .*\. Pass another"
+    with pytest.raises(ValueError, match=message):
         load_vae(path)
-    assert str(path) in str(e.value)
     assert path.read_bytes() == damaged
 
 
 def test_a_file_that_is_missing_or_of_another_kind_is_refused(path):
-    with pytest.raises(FileNotFoundError, match=r"expected a vae .* found none\. Check the path"):
+    with pytest.raises(FileNotFoundError, match=r"a vae file at .*; found none\. Check"):
         load_vae(path)
     fit(VAE(pixels=5), torch.ones(3, 5), epochs=1, checkpoint=path, progress=False)
-    with pytest.raises(ValueError, match=r"expected a vae file .*; found checkpoint\. Pass anoth"):
+    with pytest.raises(ValueError, match=r"expected a vae file .*; found checkpoint\. Pass an"):
         load_vae(path)
     save_file({"weight": torch.zeros(1)}, path)
     with pytest.raises(ValueError, match="found a safetensors file of another program"):
         load_vae(path)
-
-
-def test_a_checkpoint_of_another_precision_is_refused(path):
-    images = torch.ones(3, 5)
-    fit(VAE(pixels=5), images, epochs=1, checkpoint=path, progress=False)
-    options = {"epochs": 2, "checkpoint": path, "resume": True, "progress": False}
-    with pytest.raises(ValueError, match="another"):
-        fit(VAE(pixels=5).double(), images.double(), **options)
 
 
 def test_saving_and_training_never_touch_pickle(path, monkeypatch):
@@ -111,19 +98,7 @@ def test_saving_and_training_never_touch_pickle(path, monkeypatch):
     ]:
         monkeypatch.setattr(module, name, refuse)
     for epochs in (1, 2):
-        fit(
-            VAE(pixels=5),
-            torch.ones(3, 5),
-            epochs=epochs,
-            checkpoint=path,
-            resume=True,
-            progress=False,
-        )
+        options = {"epochs": epochs, "checkpoint": path, "resume": True, "progress": False}
+        fit(VAE(pixels=5), torch.ones(3, 5), **options)
     save_vae(VAE(pixels=5), path)
     load_vae(path)
-
-
-def test_no_source_calls_the_functions_of_torch_and_numpy_that_unpickle():
-    for source in Path(vae_helpers.__file__).parent.rglob("*.py"):
-        for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
-            assert ast.unparse(node) not in {"torch.load", "pickle.load", "np.load"}, source

@@ -118,10 +118,7 @@ def test_with_labels_it_learns_what_it_need_not_encode():
 @pytest.mark.parametrize(
     ("use", "message"),
     [
-        (
-            lambda vae: ConditionalVAE(classes=0),
-            "classes must be a whole number .*; found 0. MNIST",
-        ),
+        (lambda vae: ConditionalVAE(classes=0), "classes must be a whole number .*; found 0. MNI"),
         (lambda vae: vae.given(torch.arange(4)), "0 to 2; found 0 to 3"),
         (lambda vae: vae.given(LABELS[:4]).encode(X), r"images .* each of the 4 labels; found"),
         (lambda vae: vae.given(LABELS[:1]).decode(X[:, :2]), "z must have one row .* 1 labels"),
@@ -129,10 +126,9 @@ def test_with_labels_it_learns_what_it_need_not_encode():
         (lambda vae: vae.given(LABELS).decode(torch.zeros(2)), "z must have one row"),
         (lambda vae: vae.given(LABELS).decode(X), r"z must have shape \(B, 2\)"),
         (lambda vae: vae.given(LABELS).encode(2 * X), "Rescale them"),
-        (lambda vae: small(None).given(LABELS).encode(X / 2), "must be binary"),
-        (lambda vae: elbo(vae, X), r"no encode without .* Write vae\.given\(labels\)\.encode\("),
-        (lambda vae: vae.decode(X), r"no decode without .* Write vae\.given\(labels\)\.decode\("),
-        (lambda vae: vae.log_likelihood(X, X), r"no log_likelihood without labels"),
+        (lambda vae: elbo(vae, X), r"without labels; .* Write vae\.given\(labels\)"),
+        (lambda vae: vae.decode(X), "nor decodes without labels"),
+        (lambda vae: vae.log_likelihood(X, X), "nor decodes without labels"),
     ],
 )
 def test_what_does_not_fit_is_refused_with_what_was_found_and_the_repair(use, message):

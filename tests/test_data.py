@@ -83,11 +83,9 @@ def flip(content: bytes) -> bytes:
         (flip, "bytes that do not unpack"),  # found by the archive's own checksum
         (lambda c: c[:10] + b"\xff" + c[11:], "bytes that do not unpack"),  # no such method
         (lambda _: b"", "found 0 bytes"),
-        (lambda _: b"no archive at all", "found 17 bytes that do not unpack"),
         (lambda c: gzip.compress(flip(gzip.decompress(c))), "found 4,720 bytes with SHA-256"),
-        (lambda c: gzip.compress(gzip.decompress(c) + b"x"), "found more than 4,720 bytes"),
     ],
-    ids=["cut", "flipped", "method", "empty", "other", "altered", "long"],
+    ids=["cut", "flipped", "method", "empty", "altered"],
 )
 def test_a_damaged_archive_is_refused_with_what_was_found(root, damage, found):
     archive = root / f"{IMAGES}.gz"
@@ -130,13 +128,6 @@ def test_lots_are_different_indices_and_the_first_of_them_are_fewer_lots(count, 
     assert torch.equal(draw_lots(count, count, seed=seed)[:n], lots)
 
 
-def test_every_index_is_as_likely_as_any_other_in_every_place():
-    lots = torch.stack([draw_lots(10, 3, seed=seed) for seed in range(1000)])  # (1000, 3)
-    for place in lots.T:
-        # 100 of each are expected; four standard deviations are 4 · √(1000 · 0.1 · 0.9) = 38.
-        assert (place.bincount(minlength=10) - 100).abs().max() < 38
-
-
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -144,7 +135,6 @@ def test_every_index_is_as_likely_as_any_other_in_every_place():
         (lambda: load_mnist("train", root="nowhere", device="cuda:99"), "device must be one that"),
         (lambda: binarize(torch.tensor([0.5, 1.1])), r"values in \[0, 1\]; found values from"),
         (lambda: draw_lots(10, 0, seed=0), "n must be a whole number of at least 1; found 0"),
-        (lambda: draw_lots(10, 2.5, seed=0), "n must be a whole number .* found 2.5"),
         (lambda: draw_lots(10, 11, seed=0), "count must be .* at least 11; found 10. Draw fewer"),
     ],
 )

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from vae_helpers.checkpoints import load_vae, save_vae
+from vae_helpers.checks import check_device
 from vae_helpers.conditional import ConditionalVAE
 from vae_helpers.data import binarize
-from vae_helpers.devices import check_device
 from vae_helpers.evaluation import active_units, log_aggregate_posterior, refine, score
 from vae_helpers.networks import VAE
 from vae_helpers.objectives import importance_weighted_bound

@@ -47,6 +47,7 @@ def test_what_a_run_leaves_behind_is_removed_and_what_the_author_wrote_is_kept(w
     notebook = nbformat.read(path, as_version=4)
     ids = [cell.id for cell in notebook.cells]
     notebook.metadata.language_info = {"name": "python", "version": "3.9.1"}
+    notebook.metadata.widgets = {execute.WIDGET_STATE: {"state": {}}}  # of a widget that is gone
     notebook.cells[1].metadata = {
         "tags": ["hide-input"],
         "execution": {"iopub.execute_input": "2020-01-01T00:00:00Z"},
@@ -57,88 +58,55 @@ def test_what_a_run_leaves_behind_is_removed_and_what_the_author_wrote_is_kept(w
     assert [cell.id for cell in after.cells] == ids
     assert after.cells[1].metadata == {"tags": ["hide-input"]}
     assert after.cells[1].execution_count == 1
-    assert after.metadata == {
-        "kernelspec": execute.KERNELSPEC,
-        "language_info": execute.LANGUAGE_INFO,
-    }
+    assert after.metadata.keys() == {"kernelspec", "language_info"}
+    assert after.metadata.kernelspec == execute.KERNELSPEC
     assert "version" not in after.metadata.language_info
 
 
-def test_a_widget_keeps_its_state_under_a_name_that_is_not_random(write, tmp_path):
-    path = write("01_a.ipynb", "import ipywidgets\nipywidgets.FloatSlider(description='z')")
+def test_a_widget_keeps_its_state_under_a_name_that_is_not_random_and_without_its_code(
+    write, tmp_path
+):
+    source = "from vae_helpers.explorer.latent import LatentCanvas\nLatentCanvas(limit=2)"
+    path = write("01_a.ipynb", source)
     assert execute.main([], tmp_path) == 0
     first = path.read_bytes()
     (output,) = outputs(path)
-    assert output.data["text/plain"] == "FloatSlider(value=0.0, description='z')"
     identity = output.data["application/vnd.jupyter.widget-view+json"]["model_id"]
-    widgets = nbformat.read(path, as_version=4).metadata.widgets[execute.WIDGET_STATE]
-    assert list(widgets.state) == ["model-0", "model-1", "model-2"]
-    assert widgets.state[identity].state.description == "z"
-    assert widgets.state[identity].state.layout == "IPY_MODEL_model-0"
+    states = nbformat.read(path, as_version=4).metadata.widgets[execute.WIDGET_STATE].state
+    assert list(states) == [f"model-{index}" for index in range(len(states))]
+    canvas = states[identity].state
+    assert (canvas.limit, canvas._esm, canvas._css) == (2, execute.NOT_YET_RUN, "")
+    assert canvas.layout in {f"IPY_MODEL_{name}" for name in states}
     assert execute.main([], tmp_path) == 0
     assert path.read_bytes() == first
 
 
-def test_the_code_of_a_live_widget_is_not_stored_with_its_state(write, tmp_path):
-    source = "from vae_helpers.explorer.latent import LatentCanvas\nLatentCanvas(limit=2)"
+def test_a_chapter_runs_in_its_own_folder_without_progress_bars(write, tmp_path):
+    source = "from tqdm import tqdm\nfor line in tqdm(open('beside.txt')):\n    print(line)"
     path = write("01_a.ipynb", source)
-    assert execute.main([], tmp_path) == 0
-    widgets = nbformat.read(path, as_version=4).metadata.widgets[execute.WIDGET_STATE]
-    (canvas,) = (m.state for m in widgets.state.values() if m.model_name == "AnyModel")
-    assert canvas.limit == 2
-    assert canvas._esm == execute.NOT_YET_RUN
-    assert canvas._css == ""
-
-
-def test_the_state_of_a_widget_that_is_gone_goes_too(write, tmp_path):
-    path = write("01_a.ipynb", "1 + 1")
-    notebook = nbformat.read(path, as_version=4)
-    notebook.metadata.widgets = {execute.WIDGET_STATE: {"state": {}}}
-    nbformat.write(notebook, path)
-    assert execute.main([], tmp_path) == 0
-    assert "widgets" not in nbformat.read(path, as_version=4).metadata
-
-
-def test_progress_bars_are_off(write, tmp_path):
-    path = write("01_a.ipynb", "from tqdm import tqdm\nsum(tqdm(range(3)))")
-    assert execute.main([], tmp_path) == 0
-    assert [o.data["text/plain"] for o in outputs(path)] == ["3"]
-
-
-def test_a_chapter_runs_in_its_own_folder(write, tmp_path):
-    path = write("01_a.ipynb", "from pathlib import Path\nprint(Path('beside.txt').read_text())")
     (tmp_path / "beside.txt").write_text("found")
     assert execute.main([], tmp_path) == 0
-    assert outputs(path)[0].text == "found\n"
+    assert [output.text for output in outputs(path)] == ["found\n"]
 
 
 @pytest.mark.parametrize(
     ("source", "said"),
     [
-        ("x = 1\nraise ValueError('too small')", ["ValueError: too small", "'x = 1'"]),
-        ("import sys\nprint('careful', file=sys.stderr)", ["stderr", "careful"]),
-        ("import warnings\nwarnings.warn('old')", ["stderr", "old"]),
-        ("import os\nos._exit(1)", ["the kernel died"]),
+        ("x = 1\nraise ValueError('too small')", "cell 3 ('x = 1') raised ValueError: too small"),
+        ("import warnings\nwarnings.warn('old')", "cell 3 ('import warnings') wrote to stderr: "),
+        ("import os\nos._exit(1)", "the kernel died"),
     ],
 )
 def test_a_failing_chapter_stays_as_it_was_and_is_named(write, tmp_path, capsys, source, said):
-    path = write("07_b.ipynb", "y = 2", source)
+    good, path = write("01_a.ipynb", "1 + 1"), write("07_b.ipynb", "y = 2", source)
     before = path.read_bytes()
     assert execute.main([], tmp_path) == 1
+    assert outputs(good), "chapters before it are kept"
     assert path.read_bytes() == before
-    assert [p.name for p in tmp_path.iterdir()] == ["07_b.ipynb"]
+    assert sorted(tmp_path.iterdir()) == [good, path]
     message = capsys.readouterr().err
-    for word in ["07_b.ipynb", *said]:
-        assert word in message
-    if "kernel" not in said[0]:
-        assert "cell 3" in message
-
-
-def test_chapters_before_a_failing_one_are_kept(write, tmp_path):
-    good, bad = write("01_a.ipynb", "1 + 1"), write("02_b.ipynb", "1 / 0")
-    assert execute.main([], tmp_path) == 1
-    assert outputs(good)
-    assert not outputs(bad)
+    assert "07_b.ipynb" in message
+    assert said in message
 
 
 @pytest.mark.parametrize("name", ["08", "8", "08_network", "notebooks/08_network.ipynb"])

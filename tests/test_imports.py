@@ -10,14 +10,14 @@ FOLDER = Path(vae_helpers.__file__).parent
 # The arrows: what each file may import besides Python's own library.
 MAY_IMPORT = {
     **dict.fromkeys(["__init__", "files", "explorer.bundle"], ""),
-    **dict.fromkeys(["checks", "devices"], "torch"),
+    "checks": "torch",
     "objectives": "torch checks",
     **dict.fromkeys(["networks", "linear_gaussian"], "torch checks objectives"),
     "conditional": "torch checks networks",
     "evaluation": "torch checks networks objectives",
     "gradients": "torch networks objectives",
-    "data": "numpy torch checks devices",
-    "checkpoints": "safetensors torch conditional devices files networks",
+    "data": "numpy torch checks",
+    "checkpoints": "safetensors torch checks conditional files networks",
     "training": "torch tqdm checkpoints checks conditional gradients networks",
     "sweep": "joblib torch tqdm files",
     "plotting": "numpy matplotlib matplotlib_inline IPython",

@@ -9,8 +9,6 @@ from hypothesis import strategies as st
 from torch import distributions
 from torch.distributions import MultivariateNormal, Normal
 
-from vae_helpers import objectives
-from vae_helpers.evaluation import mean_and_error
 from vae_helpers.linear_gaussian import LinearGaussian
 
 # float64 keeps 16 digits. The terms here reach 1e4 and the condition numbers 1e3, so that two
@@ -41,13 +39,6 @@ def toy(seed: int, *, pixels: int = 4, latents: int = 2, batch: int = 3, sigma2:
     g = seeded(seed)
     model = LinearGaussian(randn(pixels, latents, g=g), randn(pixels, g=g), sigma2)
     return model, 2 * randn(batch, pixels, g=g)
-
-
-def orthogonal_toy(seed: int):
-    """The same with orthogonal columns of W, where a diagonal q can be the posterior."""
-    model, x = toy(seed, pixels=5, latents=3)
-    columns = torch.linalg.qr(model.W).Q * torch.tensor([0.3, 1.0, 2.5], dtype=torch.float64)
-    return LinearGaussian(columns, model.b, model.sigma2), x
 
 
 def marginal(model: LinearGaussian) -> MultivariateNormal:
@@ -84,19 +75,6 @@ def test_log_marginal_is_that_of_torch_distributions(case):
     torch.testing.assert_close(model.log_marginal(x), expected, rtol=1e-9, atol=1e-9)
 
 
-def test_log_marginal_of_one_pixel_and_one_latent_by_hand():
-    model = LinearGaussian(torch.tensor([[2.0]]), torch.tensor([1.0]), 0.5)  # x ~ N(1, 4.5)
-    expected = -0.5 * (2**2 / 4.5 + math.log(2 * math.pi * 4.5))
-    found = model.log_marginal(torch.tensor([[3.0]], dtype=torch.float64))
-    assert found.tolist() == pytest.approx([expected], abs=1e-14)
-
-
-def test_log_marginal_takes_images_as_large_as_those_of_the_book():
-    g = seeded()
-    model, x = LinearGaussian(randn(784, 4, g=g), randn(784, g=g), 0.5), randn(2, 784, g=g)
-    torch.testing.assert_close(model.log_marginal(x), marginal(model).log_prob(x), **EXACT)
-
-
 @given(models, seeds)
 def test_posterior_is_the_joint_over_the_marginal_at_every_z(case, seed):
     model, x = case
@@ -109,20 +87,6 @@ def test_posterior_is_the_joint_over_the_marginal_at_every_z(case, seed):
 
 
 # elbo and gap
-
-
-def test_log_marginal_and_elbo_are_the_integrals_that_a_grid_gives():
-    model, x = toy(3, batch=1)
-    mu, cov = randn(1, 2, g=seeded(4)), covariances(2, 2, g=seeded(5))
-    # Out to ±12 there is less than 1e-15 of the mass outside, and for analytic integrands the
-    # error falls as exp(−2π²s²/h²): s, the smallest standard deviation, is over 2 spacings h.
-    axis = torch.linspace(-12, 12, 601, dtype=torch.float64)
-    z, cell = torch.cartesian_prod(axis, axis), (24 / 600) ** 2
-    joint, log_q = log_joint(model, x, z), MultivariateNormal(mu[0], cov).log_prob(z)
-    integral = joint.logsumexp(-1) + math.log(cell)
-    torch.testing.assert_close(model.log_marginal(x), integral, **EXACT)
-    expectation = (log_q.exp() * (joint - log_q)).sum(-1) * cell
-    torch.testing.assert_close(model.elbo(x, mu, cov), expectation, **EXACT)
 
 
 def elbo_by_distributions(model, x, mu, cov):
@@ -153,31 +117,20 @@ def test_elbo_and_gap_are_those_of_torch_distributions_for_every_gaussian_q(case
         torch.testing.assert_close(elbo + gap, model.log_marginal(x), **EXACT)
 
 
-@given(models)
-def test_gap_is_zero_at_the_posterior_and_elbo_is_log_marginal(case):
-    model, x = case
-    posterior = model.posterior(x)
-    gap, elbo = model.gap(x, *posterior), model.elbo(x, *posterior)
-    # Zero to the rounding of tr(C⁻¹C) with condition numbers up to 1e3.
-    torch.testing.assert_close(gap, torch.zeros_like(gap), rtol=0, atol=1e-11)
-    torch.testing.assert_close(elbo, model.log_marginal(x), rtol=1e-10, atol=1e-9)
-
-
 # mean_field and the optimal encoder
 
 
 @given(models)
-def test_mean_field_has_the_posterior_mean_and_one_over_the_diagonal_of_its_precision(case):
+def test_mean_field_and_encode_have_the_posterior_mean_and_one_over_its_precisions_diagonal(case):
     model, x = case
     mean, variances = model.mean_field(x)
     posterior_mean, covariance = model.posterior(x)
     torch.testing.assert_close(mean, posterior_mean, **EXACT)
     precision = torch.cholesky_inverse(torch.linalg.cholesky(covariance))
     torch.testing.assert_close(variances, 1 / precision.diagonal(), **EXACT)
-    assert (variances <= covariance.diagonal() * (1 + 1e-12)).all()  # up to rounding
-    # At the optimum the KL is ½ (Σ log Λ_ll − log det Λ): Hadamard's inequality.
-    expected = 0.5 * (precision.diagonal().log().sum() - torch.logdet(precision))
-    torch.testing.assert_close(model.gap(x, mean, variances), expected.expand(len(x)), **EXACT)
+    mu, logvar = model.encode(x)
+    assert torch.equal(mu, mean)
+    torch.testing.assert_close(logvar.exp(), variances.expand_as(mu), **EXACT)
 
 
 @given(models, st.floats(0.02, 3), st.booleans())
@@ -189,41 +142,6 @@ def test_no_other_diagonal_q_has_a_higher_elbo_than_mean_field(case, step, up):
         # Steps of 0.02 in ln s or in μ/s cost at least 1e-4 nats, far above the rounding.
         assert (model.elbo(x, mean, variances * one.exp()) < best).all()
         assert (model.elbo(x, mean + one * variances.sqrt(), variances) < best).all()
-
-
-@given(seeds)
-def test_mean_field_costs_nothing_where_the_columns_of_W_are_orthogonal(seed):
-    model, x = orthogonal_toy(seed)
-    mean, variances = model.mean_field(x)
-    torch.testing.assert_close(torch.diag(variances), model.posterior(x)[1], **EXACT)
-    torch.testing.assert_close(model.elbo(x, mean, variances), model.log_marginal(x), **EXACT)
-
-
-@given(models)
-def test_encode_gives_mean_field_as_mu_and_logvar_of_every_image(case):
-    model, x = case
-    mu, logvar = model.encode(x)
-    mean, variances = model.mean_field(x)
-    assert torch.equal(mu, mean)
-    assert logvar.shape == (len(x), model.latent_dim)
-    torch.testing.assert_close(logvar.exp(), variances.expand_as(mu), **EXACT)
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_the_elbo_of_objectives_on_this_model_agrees_with_the_exact_one(seed):
-    model, x = toy(seed, pixels=5, latents=3)
-    sampled = objectives.elbo(model, x.repeat(20_000, 1), generator=seeded()).reshape(20_000, 3)
-    mean, error = mean_and_error(sampled)
-    # Four standard errors: fifteen images miss them by chance once in a thousand choices of
-    # seeds, and the seeds are fixed.
-    assert ((mean - model.elbo(x, *model.mean_field(x))).abs() < 4 * error).all()
-
-
-@pytest.mark.parametrize("k", [1, 3, 50])
-def test_with_orthogonal_columns_every_importance_weight_is_the_marginal_likelihood(k):
-    model, x = orthogonal_toy(1)
-    bound = objectives.importance_weighted_bound(model, x, k=k)
-    torch.testing.assert_close(bound, model.log_marginal(x), **EXACT)
 
 
 # sample, decode and log_likelihood
@@ -283,17 +201,6 @@ def test_no_perturbation_of_a_fit_raises_the_likelihood(seed, latents, size):
         assert marginal(LinearGaussian(*other)).log_prob(x).sum() <= best + 1e-9
 
 
-def test_a_fit_is_a_stationary_point_of_the_likelihood():
-    x = data(0)
-    fit = LinearGaussian.fit(x, 2)
-    W, b = fit.W.clone().requires_grad_(), fit.b.clone().requires_grad_()
-    sigma2 = torch.tensor(fit.sigma2, dtype=torch.float64, requires_grad=True)
-    MultivariateNormal(b, W @ W.T + sigma2 * eye(5)).log_prob(x).sum().backward()
-    for gradient in (W.grad, b.grad, sigma2.grad):
-        # Forty terms of at most 1e3 each cancel.
-        torch.testing.assert_close(gradient, torch.zeros_like(gradient), rtol=0, atol=1e-8)
-
-
 @given(seeds, st.integers(1, 4))
 def test_a_fit_keeps_mean_and_covariance_of_the_data_in_its_plane_and_the_noise_outside(
     seed, latents
@@ -322,15 +229,6 @@ def test_a_fit_has_orthogonal_columns_so_that_its_encoder_is_exact(seed):
     torch.testing.assert_close(gap, torch.zeros_like(gap), rtol=0, atol=1e-9)
 
 
-@given(seeds)
-def test_a_rotation_of_W_changes_neither_WWT_nor_the_likelihood(seed):
-    model, x = toy(seed)
-    turned = model.W @ torch.linalg.qr(randn(2, 2, g=seeded(seed + 1))).Q
-    torch.testing.assert_close(turned @ turned.T, model.W @ model.W.T, **EXACT)
-    found = LinearGaussian(turned, model.b, model.sigma2).log_marginal(x)
-    torch.testing.assert_close(found, model.log_marginal(x), **EXACT)
-
-
 @pytest.mark.parametrize("pixels", range(2, 15))
 def test_a_fit_survives_data_without_a_preferred_direction(pixels):
     # Both ends of every axis: all eigenvalues are equal, so W is zero up to rounding. Some kept
@@ -351,6 +249,7 @@ def test_a_fit_takes_the_fewest_samples_that_leave_noise_and_float32():
 SMALL = LinearGaussian(torch.ones(3, 2), torch.ones(3), 1.0)
 IMAGES = [torch.ones(2, 3), *(torch.ones(*shape).double() for shape in [(3,), (2, 4), (2, 2, 3)])]
 MU, LINE = torch.zeros(2, 2).double(), torch.arange(9.0)[:, None] * torch.tensor([0.3, -1.1, 0.7])
+SHAPES = [((3,), (3,)), ((2, 3), (3,)), ((3, 2), (3, 1)), ((3, 0), (3,))]
 VARIANCE = r"sigma2 must be positive and finite; found .*\. It is a variance"
 WEIGHTS = r"W must have shape \(D, L\) and b shape \(D,\); found .*\. Give W a row"
 IMAGE = r"x must have shape \(B, 3\) and type float64; found .*x\.double\(\)"
@@ -363,11 +262,7 @@ NUMBERS = r"finite numbers of shape \(N, D\); found shape .* others\. Give one i
     ("use", "values", "message"),
     [
         (lambda s: LinearGaussian(torch.ones(3, 2), torch.ones(3), s), [0, -1, math.nan], VARIANCE),
-        (
-            lambda shapes: LinearGaussian(*map(torch.ones, shapes), 1.0),
-            [((3,), (3,)), ((2, 3), (3,)), ((3, 2), (3, 1)), ((3, 0), (3,))],
-            WEIGHTS,
-        ),
+        (lambda shapes: LinearGaussian(*map(torch.ones, shapes), 1.0), SHAPES, WEIGHTS),
         (SMALL.log_marginal, IMAGES, IMAGE),
         (SMALL.encode, IMAGES, IMAGE),
         (lambda x: SMALL.elbo(x, MU, eye(2)), IMAGES, IMAGE),

@@ -5,7 +5,6 @@ import base64
 import io
 import json
 import math
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -465,7 +464,7 @@ def test_elbo_and_gap_on_the_page_are_the_models_and_add_up_to_log_p(address, op
     assert [mu.item(), sigma.item()] == pytest.approx(expected, abs=TWO_DIGITS)
 
 
-# Without scripts, and with a state that cannot be read
+# Without scripts
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
@@ -486,52 +485,3 @@ def test_without_scripts_a_static_figure_stands_before_each_widget_and_a_line_in
     assert figure.locator("img").is_visible()
     # Neither parts of a widget, nor places for one that stay empty.
     assert tab.locator(".live, .live-error, article canvas").count() == 0
-
-
-@pytest.mark.parametrize(
-    ("damage", "words"),
-    [
-        (lambda text: text[:99], r"This figure cannot be drawn\."),
-        (
-            lambda text: re.sub(r'("path":\["decoder"\],"data":".{4000})[^"]*', r"\1", text),
-            r"numbers are damaged: expected \d+ bytes, found 3000\.",
-        ),
-        (lambda text: text.replace("FloatSliderModel", "Compass"), "no widget Compass"),
-    ],
-    ids=["cut short", "a part of the weights", "an unknown slider"],
-)
-def test_a_page_whose_state_is_damaged_says_so_where_the_widget_would_be(
-    open_tab, site, served_site, damage, words
-):
-    html = site.chapter(GENERATION).path.read_text(encoding="utf-8")
-    opening = f'<script type="{STATE}">'
-    head, _, rest = html.partition(opening)
-    state, ending, tail = rest.partition("</script>")
-    body = head + opening + damage(state) + ending + tail
-    tab, log = open_tab()
-    tab.route(
-        f"**/{GENERATION}.html",
-        lambda route: route.fulfill(body=body, content_type="text/html; charset=utf-8"),
-    )
-    tab.goto(f"{served_site}/notebooks/{GENERATION}.html")
-    alert = tab.locator(".cell_output [role=alert]").first
-    alert.wait_for()
-    assert re.search(words, alert.inner_text())
-    assert log.complaints == []
-
-
-# Bytes
-
-
-@pytest.mark.parametrize(
-    ("chapter", "most"), [(ELBO, 25_000), (KL, 25_000), (GENERATION, 125_000), (DRAW, 235_000)]
-)
-def test_the_live_parts_of_a_page_are_small(site, gzipped, chapter, most):
-    page = site.chapter(chapter)
-    code = 0
-    for tag, link in (("script", "src"), ("link", "href")):
-        (part,) = page.soup.find_all(tag, {link: re.compile("explorer")})
-        path = page.path.parent / part[link].split("?")[0]
-        code += gzipped(path.read_text(encoding="utf-8"))
-    assert code <= 15_000
-    assert code + gzipped(page.soup.find("script", type=STATE).string) <= most

@@ -137,7 +137,7 @@ OUTSIDE = r"labels must lie in 0 to 2; found (0 to 3|-1 to 2)\. Remove"
         (lambda size: VAE(pixels=size), [0], SIZE),
         (lambda size: VAE(hidden=(64, size)), [0], SIZE),
         (lambda sigma2: VAE(sigma2=sigma2), [0, -0.5, math.nan, math.inf, True, "1"], VARIANCE),
-        (lambda name: VAE(activation=name), ["gelu"], "one of relu, tanh; found 'gelu'. The book"),
+        (lambda name: VAE(activation=name), ["gelu"], "must be relu or tanh; found 'gelu'. Try"),
         (ENCODE, [pixel(0).byte()], r"torch\.float32 .*; found torch\.uint8.*x\.float\(\) / 255"),
         (ENCODE, [pixel(0).double()], r"found torch\.float64.*as_tensor\(x, dtype=torch\.float32"),
         (ENCODE, [[[0.0] * 784], np.zeros((2, 784))], r"found (list|ndarray).*torch\.as_tensor"),

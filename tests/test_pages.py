@@ -1,6 +1,5 @@
 """Claims about every page in a real browser: usable by all, quiet, light, and from its own site."""
 
-import json
 import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -74,11 +73,11 @@ def findings(tab: Page) -> list[str]:
 class Visit:
     """What one visit to a page showed."""
 
+    asked: set[str]
     complaints: list[str]
     foreign: list[str]
-    asked: set[str]
-    findings: list[str]
-    overflow: int  # CSS pixels
+    findings: list[str]  # of axe
+    overflow: int  # CSS pixels by which the page is wider than the screen
     too_small: list[str]
 
 
@@ -115,9 +114,9 @@ def visit(host: str, disk: str, pages: list[str]) -> Visits:
                     found = findings(tab) if then and theme == first else []
                     overflow = max(overflow, tab.evaluate(OVERFLOW))
                     visits[address[:4], theme, width, page] = Visit(
+                        set(log.requests),
                         log.complaints[:],
                         log.foreign(address),
-                        set(log.requests),
                         found,
                         overflow,
                         tab.evaluate(TOO_SMALL),
@@ -148,8 +147,10 @@ def test_every_page_is_visited_in_both_themes_and_widths_and_on_disk(visits, pag
     assert len(pages) >= len(CHAPTERS) + 4
 
 
-def test_axe_finds_nothing(visits):
-    assert {key: each.findings for key, each in visits.items() if each.findings} == {}
+@pytest.mark.parametrize("what", ["complaints", "foreign", "findings", "overflow", "too_small"])
+def test_no_page_has(visits, what):
+    found = {key: getattr(visit, what) for key, visit in visits.items()}
+    assert {key: each for key, each in found.items() if each} == {}
 
 
 @pytest.mark.parametrize("what", [".highlight .k", ".katex .mord", ".output pre", "p"])
@@ -166,40 +167,15 @@ def test_axe_would_find_what_is_pale(served_site, open_tab, what):
     assert any(each.startswith("color-contrast: ") for each in findings(tab))
 
 
-def test_no_page_complains(visits):
-    assert {key: each.complaints for key, each in visits.items() if each.complaints} == {}
-
-
-def test_no_request_leaves_the_site(visits):
-    assert {key: each.foreign for key, each in visits.items() if each.foreign} == {}
-
-
-def test_no_page_is_wider_than_the_screen(visits):
-    assert {key: each.overflow for key, each in visits.items() if each.overflow > 0} == {}
-
-
-def test_live_figures_are_legible_and_what_can_be_pressed_is_large_enough(visits):
-    assert {key: each.too_small for key, each in visits.items() if each.too_small} == {}
-
-
-def weights(site, visits) -> dict[str, int]:
-    """The bytes that a first visit to each page transfers: the most over themes and widths."""
-    heaviest: dict[str, int] = {}
+def test_no_page_transfers_more_than_its_allowance(site, visits):
+    """A first visit, in each theme and width."""
     for (scheme, *_, page), each in visits.items():
         if scheme == "http":
+            has_widget = "widget-state+json" in (site.folder / page).read_text(encoding="utf-8")
+            is_plain_chapter = page.startswith("notebooks/") and not has_widget
             paths = {unquote(urlsplit(url).path) for url in each.asked if url.startswith("http")}
-            total = sum(len(browser.sent(site.folder / path.lstrip("/"))) for path in paths)
-            heaviest[page] = max(heaviest.get(page, 0), total)
-    return heaviest
-
-
-def test_no_page_transfers_more_than_its_allowance(site, visits, record_property):
-    heaviest = weights(site, visits)
-    record_property("bytes", json.dumps(heaviest))
-    for page, weight in heaviest.items():
-        has_widget = "widget-state+json" in (site.folder / page).read_text(encoding="utf-8")
-        is_plain_chapter = page.startswith("notebooks/") and not has_widget
-        assert weight <= (600 if is_plain_chapter else 1000) * KILOBYTE, page
+            weight = sum(len(browser.sent(site.folder / path.lstrip("/"))) for path in paths)
+            assert weight <= (600 if is_plain_chapter else 1000) * KILOBYTE, page
 
 
 def test_the_start_page_leads_to_the_book_from_disk_too(address, open_tab):

@@ -35,19 +35,17 @@ def options(**changed) -> argparse.Namespace:
     return argparse.Namespace(**(given | {"precision": "highest", "device": "cpu"} | changed))
 
 
-def test_the_papers_schedule_has_eight_stages_each_three_times_as_long(paper):
-    rates = [paper.learning_rate(1e-3, epoch, 3280) for epoch in range(3280)]
-    stages = [(rate, len(list(epochs))) for rate, epochs in groupby(rates)]
-    assert [length for _, length in stages] == [3**i for i in range(8)]
-    expected = [1e-3 * 10 ** (-i / 7) for i in range(8)]
-    assert [rate for rate, _ in stages] == pytest.approx(expected)
-
-
-def test_another_length_has_the_same_rates_for_equal_numbers_of_epochs(paper):
-    rates = [paper.learning_rate(3e-4, epoch, 120) for epoch in range(120)]
-    stages = [(rate, len(list(epochs))) for rate, epochs in groupby(rates)]
-    assert [length for _, length in stages] == [15] * 8
-    assert (rates[0], rates[-1]) == pytest.approx((3e-4, 3e-5))
+@pytest.mark.parametrize(
+    ("base", "lengths"),
+    [(1e-3, [3**i for i in range(8)]), (3e-4, [15] * 8)],
+    ids=["the paper's 3280 epochs, each stage three times as long", "120 epochs, in equal stages"],
+)
+def test_the_schedule_has_eight_rates(paper, base, lengths):
+    epochs = sum(lengths)
+    rates = [paper.learning_rate(base, epoch, epochs) for epoch in range(epochs)]
+    stages = [(rate, len(list(group))) for rate, group in groupby(rates)]
+    assert [length for _, length in stages] == lengths
+    assert [rate for rate, _ in stages] == pytest.approx([base * 10 ** (-i / 7) for i in range(8)])
 
 
 def test_a_killed_training_goes_on_and_ends_with_the_same_weights(paper, tmp_path, monkeypatch):

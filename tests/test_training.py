@@ -9,6 +9,7 @@ import warnings
 import pytest
 import torch
 from safetensors import safe_open
+from torch import nn
 
 from vae_helpers import training
 from vae_helpers.conditional import ConditionalVAE
@@ -31,6 +32,18 @@ def small_vae(seed: int = 0, **sizes) -> VAE:
 def labelled_vae() -> ConditionalVAE:
     torch.manual_seed(0)
     return ConditionalVAE(2, (8,), classes=3, pixels=6)
+
+
+def frozen_vae() -> VAE:
+    vae = small_vae()
+    vae.decoder.requires_grad_(False)
+    return vae
+
+
+def altered_vae() -> VAE:
+    vae = small_vae()
+    vae.decoder.layers[0] = nn.Linear(2, 5, bias=False)
+    return vae
 
 
 def held_out(vae: VAE) -> dict[str, float]:
@@ -93,12 +106,23 @@ def test_a_run_neither_reads_nor_moves_the_global_generator_and_leaves_the_image
     assert torch.equal(images, IMAGES)
 
 
+def bound(vae, x, y, g, epoch):
+    return importance_weighted_bound(vae, x, k=4, generator=g)
+
+
 STEPS = {  # the model, the options of fit, and the objective of a batch by hand
     "the ELBO": (small_vae, {}, lambda vae, x, y, g, epoch: elbo(vae, x, generator=g)),
+    "a frozen decoder": (frozen_vae, {}, None),
+    "a layer of another kind": (altered_vae, {}, None),
     "labels": (
         labelled_vae,
         {"labels": LABELS},
         lambda vae, x, y, g, epoch: elbo(vae.given(y), x, generator=g),
+    ),
+    "a beta": (
+        small_vae,
+        {"beta": 3.0},
+        lambda vae, x, y, g, epoch: elbo(vae, x, beta=3.0, generator=g),
     ),
     "a warmup": (
         small_vae,
@@ -110,16 +134,8 @@ STEPS = {  # the model, the options of fit, and the objective of a batch by hand
         {"images": 0.9 * IMAGES, "draw": binarize},
         lambda vae, x, y, g, epoch: elbo(vae, binarize(0.9 * x, generator=g), generator=g),
     ),
-    "K samples": (
-        lambda: small_vae(sigma2=None),
-        {"k": 4},
-        lambda vae, x, y, g, epoch: importance_weighted_bound(vae, x, k=4, generator=g),
-    ),
-    "K samples, grey": (
-        small_vae,
-        {"k": 4},
-        lambda vae, x, y, g, epoch: importance_weighted_bound(vae, x, k=4, generator=g),
-    ),
+    "K samples": (lambda: small_vae(sigma2=None), {"k": 4}, bound),
+    "K samples, grey": (small_vae, {"k": 4}, bound),
     "a schedule": (small_vae, {"lr": lambda epoch: 0.01 / (1 + epoch)}, None),
     "another optimizer": (small_vae, {"optimizer": torch.optim.SGD}, None),
 }
@@ -146,15 +162,9 @@ def test_the_steps_are_those_of_the_plain_loop(name):
     # One vector of weights rounds the end of small tensors otherwise, and so does the gradient.
     for ours, theirs in zip(weights(vae), weights(by_hand), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
-    if name != "a warmup":
+    if "beta" not in options:
         mean = torch.cat(bounds).mean().item()
         assert history["elbo"][-1] == pytest.approx(mean, rel=1e-4)
-
-
-def test_a_larger_beta_ends_with_a_smaller_rate():
-    rates = [train(small_vae(), epochs=30, beta=beta)["kl"][-1] for beta in (0.1, 1.0, 10.0)]
-    assert rates == sorted(rates, reverse=True)
-    assert rates[0] > 2 * rates[2]
 
 
 # Measuring
@@ -329,10 +339,11 @@ def test_a_loss_that_turns_nan_stops_the_run_and_keeps_the_last_good_checkpoint(
 
 
 def test_a_loss_that_turns_nan_at_once_leaves_no_checkpoint(path, monkeypatch):
-    for checkpoint, kept in [(path, "before the first checkpoint"), (None, "no checkpoint was")]:
+    message = r"in step 1 of epoch 1; .*there is no checkpoint\. .*lower lr"
+    for checkpoint in (path, None):
         vae = small_vae()
         poison_after(monkeypatch, vae, steps=0)
-        with pytest.raises(FloatingPointError, match=f"in step 1 of epoch 1; .*{kept}.*lower lr"):
+        with pytest.raises(FloatingPointError, match=message):
             train(vae, checkpoint=checkpoint)
     assert list(path.parent.iterdir()) == []
 
@@ -364,25 +375,17 @@ def test_a_full_disk_stops_the_run_and_keeps_the_old_checkpoint(path, full_disk)
 # What is refused before anything happens
 
 REFUSED = [
-    *[({"epochs": each}, "epochs must be a whole number") for each in (0, 1.0, "2", None, True)],
+    ({"epochs": 0}, "epochs must be a whole number of at least 1; found 0"),
     ({"batch_size": 0}, "batch_size must be a whole number of at least 1; found 0"),
     ({"warmup": -1}, "warmup must be a whole number of at least 0; found -1"),
-    ({"k": 0}, "k must be a whole number of at least 1; found 0"),
-    *[({"lr": each}, "lr must be positive and fin") for each in (0, -1e-3, math.nan, math.inf)],
-    *[({"beta": each}, "beta must be at least 0 and") for each in (-1.0, math.nan, math.inf)],
+    ({"vae": lambda: small_vae(sigma2=None), "k": 0}, "k must be a whole number .*; found 0"),
+    ({"lr": 0}, "lr must be positive and finite; found 0"),
+    ({"beta": -1.0}, "beta must be at least 0 and finite; found -1"),
     ({"resume": True}, r"needs a file .* found checkpoint=None\. Pass the path"),
-    (
-        {"checkpoint": "no/run.safetensors"},
-        "in a folder that exists; found no/run.*Make the folder",
-    ),
-    ({"images": IMAGES.byte()}, r"found torch.uint8\. Convert them with x.float\(\) / 255"),
-    ({"images": IMAGES * 255}, "finite values in"),
-    ({"images": 255 * IMAGES, "draw": binarize}, "finite values in"),
-    ({"images": IMAGES * math.nan}, "finite values in"),
+    ({"checkpoint": "no/run"}, "in a folder that exists; found no/run. Make the folder"),
     ({"images": IMAGES[:, :5]}, r"shape \(B, 6\) .*found \(50, 5\)\. Make VAE\(pixels=5\)"),
-    ({"images": IMAGES.view(50, 2, 3)}, r"Flatten each with x.flatten\(1\)"),
-    ({"images": IMAGES[:0]}, "leave no batch empty"),
-    ({"images": IMAGES.tolist()}, "must be a tensor of torch.float32"),
+    ({"images": 0.9 * IMAGES[:, :5], "draw": binarize}, r"shape \(B, 6\) .*found \(1, 5\)"),
+    ({"images": 255 * IMAGES, "draw": lambda x, generator: x / 255}, "finite values in"),
     ({"labels": LABELS}, "a VAE is trained with no labels; found labels"),
     ({"vae": labelled_vae}, "a ConditionalVAE is trained with labels; found none"),
     ({"vae": labelled_vae, "labels": LABELS[:9]}, "found 9 for 50 images"),
@@ -411,34 +414,27 @@ def refused(path, error, match, vae=None, **options) -> None:
     assert list(path.parent.iterdir()) == [path]
 
 
-@pytest.mark.parametrize(
-    "other",
-    [
-        {"images": IMAGES[:40]},
-        {"images": 1 - IMAGES},
-        {"batch_size": 10},
-        {"lr": 0.02},
-        {"beta": 2.0},
-        {"warmup": 1},
-        {"seed": 1},
-        {"k": 2},
-    ],
-    ids=lambda other: next(iter(other)),
-)
-def test_a_checkpoint_of_another_recipe_is_refused(path, other):
+OTHER = {"batch_size": 10, "lr": 0.02, "beta": 2.0, "warmup": 1, "seed": 1, "k": 2}
+
+
+@pytest.mark.parametrize("name", ["images", *OTHER])
+def test_a_checkpoint_of_another_recipe_is_refused(path, name):
     train(small_vae(), checkpoint=path)
-    message = rf"another recipe: expected .*{next(iter(other))}.* = .*, found .*\. Pass what the"
-    refused(path, ValueError, message, resume=True, **other)
+    message = rf"another run: expected {name}.* = .*, found .*\. Pass what the"
+    other = OTHER | {"images": 1 - IMAGES}
+    refused(path, ValueError, message, resume=True, **{name: other[name]})
 
 
-def test_a_run_does_not_go_on_with_other_labels_or_other_weights_frozen(path):
+def test_a_run_does_not_go_on_with_other_labels_other_weights_frozen_or_other_precision(path):
     train(labelled_vae(), labels=LABELS, checkpoint=path, epochs=1)
     options = {"vae": labelled_vae(), "labels": LABELS.flip(0), "resume": True}
-    refused(path, ValueError, "another recipe.*labels_crc32", **options)
+    refused(path, ValueError, "another run.*labels_crc32", **options)
     frozen = labelled_vae()
     frozen.decoder.requires_grad_(False)
     options = {"vae": frozen, "labels": LABELS, "resume": True}
-    refused(path, ValueError, "another recipe.*trained", **options)
+    refused(path, ValueError, "another run.*trained", **options)
+    double = {"vae": labelled_vae().double(), "images": IMAGES.double(), "labels": LABELS}
+    refused(path, ValueError, "another run.*images_crc32", resume=True, **double)
 
 
 def test_a_run_does_not_go_on_with_another_measure(path):
@@ -460,9 +456,9 @@ def test_a_file_that_is_no_checkpoint_of_this_run_is_refused(path):
         ({"sigma2": 1.0}, "expected sigma2 = 1.0, found 0.5"),
     ]:
         vae = small_vae(**sizes)
-        refused(path, ValueError, f"another architecture: {found}", vae=vae, resume=True)
+        refused(path, ValueError, f"another run: {found}", vae=vae, resume=True)
     path.write_bytes(b"somebody's letter")
-    refused(path, ValueError, "does not read as a safetensors file of checkpoint", resume=True)
+    refused(path, ValueError, "expected a checkpoint file of safetensors", resume=True)
 
 
 # The bar

@@ -13,8 +13,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from vae_helpers.checks import check_device
 from vae_helpers.conditional import ConditionalVAE
-from vae_helpers.devices import check_device
 from vae_helpers.files import write_atomically
 from vae_helpers.networks import VAE
 
@@ -34,7 +34,7 @@ def load_vae(path: PathLike, *, device: str | torch.device = "cpu") -> VAE:
     tensors, header = _read(Path(path), "vae")
     sizes = header["architecture"]
     vae = (ConditionalVAE if "classes" in sizes else VAE)(**sizes)
-    _load_weights(Path(path), vae.to(next(iter(tensors.values())).dtype), tensors)
+    vae.to(next(iter(tensors.values())).dtype).load_state_dict(tensors)
     return vae.to(device)
 
 
@@ -52,12 +52,12 @@ class Checkpoint:
         resume: bool,
     ) -> None:
         self.path, self.vae = None if path is None else Path(path), vae
-        if self.path is None:
-            if resume:
-                raise ValueError(
-                    "resume=True needs a file to go on from; found checkpoint=None. "
-                    "Pass the path of the run's checkpoint."
-                )
+        if path is None and resume:
+            raise ValueError(
+                "resume=True needs a file to go on from; found checkpoint=None. "
+                "Pass the path of the run's checkpoint."
+            )
+        if path is None:
             return
         if not self.path.parent.is_dir():
             raise ValueError(
@@ -83,58 +83,62 @@ class Checkpoint:
         if self.path is None:
             return
         tensors = {f"vae.{name}": value.cpu() for name, value in self.vae.state_dict().items()}
-        for index, state in optimizer.state_dict()["state"].items():
-            tensors |= {f"adam.{index}.{name}": value.cpu() for name, value in state.items()}
-        tensors["generator"] = generator.get_state()
+        for name, value in optimizer.state_dict()["state"].get(0, {}).items():  # of one vector
+            tensors[f"adam.0.{name}"] = value.cpu()
         for name, values in history.items():
             tensors[f"history.{name}"] = torch.tensor(values, dtype=torch.float64)
-        header = {"kind": "checkpoint", "architecture": architecture(self.vae)}
-        _write(self.path, tensors, header | {"recipe": self.recipe})
+        tensors["generator"] = generator.get_state()
+        sizes = architecture(self.vae)
+        header = {"kind": "checkpoint", "architecture": sizes, "recipe": self.recipe}
+        _write(self.path, tensors, header)
 
     def load(
         self, optimizer: torch.optim.Optimizer, generator: torch.Generator, *, max_epochs: int
     ) -> History:
         """Put the run back and return its history, ``{}`` where there is no file.
 
-        Raises:
-            ValueError: the file is damaged, past max_epochs, or of another kind, architecture or
-                recipe; model, optimizer and generator are then as they were.
+        A file that is damaged, past max_epochs or of another run is a ValueError that leaves model,
+        optimizer and generator as they were.
         """
         if self.path is None or not self.path.exists():
             return {}
         tensors, header = _read(self.path, "checkpoint")
-        _check_equal(self.path, "architecture", architecture(self.vae), header["architecture"])
-        _check_equal(self.path, "recipe", self.recipe, header["recipe"])
+        expected = architecture(self.vae) | self.recipe
+        found = header["architecture"] | header["recipe"]
+        different = [
+            f"{name} = {expected.get(name)!r}, found {found.get(name)!r}"
+            for name in sorted(expected.keys() | found.keys())
+            if expected.get(name) != found.get(name)
+        ]
+        if different:
+            raise ValueError(
+                f"{self.path} is of another run: expected {'; '.join(different)}. "
+                "Pass what the file was made with, or another checkpoint path."
+            )
         history = {name: value.tolist() for name, value in _part(tensors, "history.").items()}
-        epochs = max(map(len, history.values()))
-        if epochs > max_epochs:
+        if (epochs := len(history["elbo"])) > max_epochs:
             raise ValueError(
                 f"{self.path} is past the epochs asked for: expected at most {max_epochs}; "
                 f"found {epochs}. Ask for more epochs, or for another checkpoint path."
             )
-        _load_weights(self.path, self.vae, _part(tensors, "vae."))
-        state: dict[int, dict[str, Tensor]] = {}
-        for name, value in _part(tensors, "adam.").items():
-            index, key = name.split(".")
-            state.setdefault(int(index), {})[key] = value
+        self.vae.load_state_dict(_part(tensors, "vae."))
+        state = {0: _part(tensors, "adam.0.")}
         optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
         generator.set_state(tensors["generator"])
         return history
 
     def kept(self, epoch: int) -> str:
         """Say what is on disk when a run breaks off after so many epochs."""
-        if self.path is None:
-            return "no checkpoint was asked for"
-        if not self.path.exists():
-            return "it happened before the first checkpoint"
+        if self.path is None or not self.path.exists():
+            return "there is no checkpoint"
         return f"the last good checkpoint, of epoch {epoch}, is kept in {self.path}"
 
 
 def architecture(vae: VAE) -> dict[str, object]:
     """Return the arguments that build a VAE of the same sizes."""
-    names = ("latent_dim", "hidden", "pixels", "sigma2", "activation")
-    sizes = {name: getattr(vae, name) for name in names} | {"hidden": list(vae.hidden)}
-    return sizes | {"classes": vae.classes} if isinstance(vae, ConditionalVAE) else sizes
+    names = ("latent_dim", "pixels", "sigma2", "activation", "classes")
+    sizes = {name: getattr(vae, name) for name in names if hasattr(vae, name)}
+    return sizes | {"hidden": list(vae.hidden)}
 
 
 def _write(path: Path, tensors: dict[str, Tensor], header: dict[str, object]) -> None:
@@ -153,40 +157,17 @@ def _read(path: Path, kind: str) -> tuple[dict[str, Tensor], dict]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, ValueError) as error:
         raise ValueError(
-            f"{path} does not read as a safetensors file of {kind}: it is cut short, damaged or "
-            f"another kind of file; found {path.stat().st_size:,} bytes ({error}). Pass another "
-            "path, or make the file again."
+            f"expected a {kind} file of safetensors at {path}; found {path.stat().st_size:,} bytes "
+            f"that are cut short, damaged or of another kind ({error}). Pass another path, or make "
+            "the file again."
         ) from error
     if header.get("kind") != kind:
         raise ValueError(
-            f"{path} holds something else: expected a {kind} file of vae_helpers; "
-            f"found {header.get('kind', 'a safetensors file of another program')}. "
-            "Pass another path, or make the file with save_vae or with fit(checkpoint=...)."
+            f"expected a {kind} file of vae_helpers at {path}; found "
+            f"{header.get('kind', 'a safetensors file of another program')}. Pass another path, or "
+            "make the file with save_vae or with fit(checkpoint=...)."
         )
     return tensors, header
-
-
-def _load_weights(path: Path, vae: VAE, tensors: dict[str, Tensor]) -> None:
-    # Compared first: load_state_dict copies all that fits before it raises, and casts in silence.
-    expected, found = (
-        {name: f"{value.dtype} {tuple(value.shape)}" for name, value in each.items()}
-        for each in (vae.state_dict(), tensors)
-    )
-    _check_equal(path, "weights", expected, found)
-    vae.load_state_dict(tensors)
-
-
-def _check_equal(path: Path, what: str, expected: dict, found: dict) -> None:
-    different = [
-        f"{name} = {expected.get(name)!r}, found {found.get(name)!r}"
-        for name in sorted(expected.keys() | found.keys())
-        if expected.get(name) != found.get(name)
-    ]
-    if different:
-        raise ValueError(
-            f"{path} is of another {what}: expected {'; '.join(different)}. "
-            "Pass what the file was made with, or another checkpoint path."
-        )
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

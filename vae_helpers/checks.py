@@ -95,3 +95,22 @@ def check_labels(labels: object, classes: int, count: int | None = None) -> None
             f"labels must lie in 0 to {classes - 1}; found {low} to {high}. "
             "Remove or renumber what is no class of this model."
         )
+
+
+def check_device(device: str | torch.device) -> torch.device:
+    """Return the device, or raise a ValueError that says which devices this machine has.
+
+    torch's ``"meta"``, which holds shapes and no numbers, is always there.
+    """
+    available = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+    available += ["mps"] if torch.backends.mps.is_available() else []
+    try:
+        found = torch.device(device)
+    except (RuntimeError, TypeError):
+        found = None
+    if str(found) not in {"meta", *available, *(name.split(":")[0] for name in available)}:
+        raise ValueError(
+            f"device must be one that this machine has, {', '.join(available)}; "
+            f"found {str(device)!r}. Use one of these, or install a torch built for your device."
+        )
+    return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NoReturn
 
 import torch
 import torch.nn.functional as F
@@ -47,17 +48,14 @@ class ConditionalVAE(VAE):
         check_labels(labels, self.classes)
         return GivenLabels(self, F.one_hot(labels, self.classes).to(next(self.parameters())))
 
-    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Refuse: without labels there is no q(z|x, y)."""
-        raise _labels_missing("encode")
+    def _refuse(self, *_: Tensor) -> NoReturn:
+        """Refuse: without labels there is neither q(z|x, y) nor p(x|z, y)."""
+        raise ValueError(
+            "a conditional VAE neither encodes nor decodes without labels; expected those of the "
+            "batch, found none. Write vae.given(labels), and use what it returns."
+        )
 
-    def decode(self, z: Tensor) -> Tensor:
-        """Refuse: without labels there is no p(x|z, y)."""
-        raise _labels_missing("decode")
-
-    def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
-        """Refuse: without labels there is no p(x|z, y)."""
-        raise _labels_missing("log_likelihood")
+    encode = decode = log_likelihood = _refuse
 
 
 class GivenLabels:
@@ -90,10 +88,3 @@ class GivenLabels:
                 f"shape {tuple(rows.shape)}. Pass the labels of these rows to given()."
             )
         return torch.cat([rows, self.one_hot.expand(*rows.shape[:-1], -1)], dim=-1)
-
-
-def _labels_missing(method: str) -> ValueError:
-    return ValueError(
-        f"a conditional VAE has no {method} without labels; expected those of the batch. "
-        f"Write vae.given(labels).{method}(...)."
-    )

@@ -12,8 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vae_helpers.checks import check_count, check_in_unit_interval
-from vae_helpers.devices import check_device
+from vae_helpers.checks import check_count, check_device, check_in_unit_interval
 
 MNIST_ROOT = Path(__file__).resolve().parent.parent / "data" / "mnist"
 """Where the book ships the four archives."""
@@ -41,7 +40,7 @@ def load_mnist(
 
     Source: LeCun, Cortes & Burges, The MNIST database of handwritten digits.
     """
-    if split not in ("train", "test"):
+    if split not in _SPLITS:
         raise ValueError(
             f'split must be "train" (60,000 images) or "test" (10,000); found {split!r}.'
         )

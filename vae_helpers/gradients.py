@@ -29,8 +29,8 @@ Gradient = Callable[[Tensor, Tensor | None, float, torch.Generator], tuple[Tenso
 def gradient_of(vae: VAE, *, k: int | None = None) -> Gradient:
     """Return what sets the gradient of the mean −ELBO, or of −L_K: by hand where that is known."""
     if knows(vae) and k is None:
-        by_hand = ElboGradient(vae)
-        return lambda x, _, beta, generator: by_hand(x, beta=beta, generator=generator)
+        elbo_by_hand = ElboGradient(vae)
+        return lambda x, _, beta, generator: elbo_by_hand(x, beta=beta, generator=generator)
     if knows(vae) and vae.sigma2 is None:
         bound_by_hand = ImportanceWeightedGradient(vae, k)
         return lambda x, _, __, generator: (bound_by_hand(x, generator=generator),)
@@ -52,28 +52,26 @@ def gradient_of(vae: VAE, *, k: int | None = None) -> Gradient:
 
 
 def knows(vae: nn.Module) -> bool:
-    """Whether this is the book's `VAE` as it was built, all of it trained, and not watched."""
-    if type(vae) is not VAE or not all(each.requires_grad for each in vae.parameters()):
+    """Whether this is the book's `VAE` as it was built, and not watched."""
+    if type(vae) is not VAE:
         return False
     with torch.device("meta"):  # without memory for the weights
         built = VAE(vae.latent_dim, vae.hidden, pixels=vae.pixels, activation=vae.activation)
-    kinds, expected = ([(n, type(m)) for n, m in each.named_modules()] for each in (vae, built))
-    hooks = any(m._forward_hooks or m._forward_pre_hooks for m in vae.modules())
-    return kinds == expected and not hooks
+    found, expected = (
+        [(name, type(part), part.extra_repr()) for name, part in each.named_modules()]
+        for each in (vae, built)
+    )
+    hooks = any(part._forward_hooks or part._forward_pre_hooks for part in vae.modules())
+    return found == expected and not hooks
 
 
 @contextmanager
 def one_vector(module: nn.Module) -> Iterator[nn.Parameter]:
     """Let the weights of a module, and their gradients, be parts of one vector in the block.
 
-    An optimizer of the vector is one of the module, with one call in the place of many. Weights
-    that are frozen stay outside. After the block all are where they were, without gradients.
-
-    Yields:
-        The vector, ``(number of weights,)``, with a gradient of zeros.
-
-    Raises:
-        ValueError: all weights are frozen.
+    An optimizer of the vector ``(number of weights,)`` is one of the module, with one call in the
+    place of many. Weights that are frozen stay outside. After the block all are where they were,
+    without gradients.
     """
     parameters = [each for each in module.parameters() if each.requires_grad]
     if not parameters:
@@ -95,15 +93,14 @@ def one_vector(module: nn.Module) -> Iterator[nn.Parameter]:
         for parameter, place in zip(parameters, places, strict=True):
             place.copy_(parameter.data)
             parameter.data = place
-            parameter.grad = None
+        module.zero_grad()
 
 
 def drop_tiny_moments(adam: torch.optim.Optimizer) -> None:
     """Round running means of the gradient below 1e-25 to zero; call it every 250 steps or so.
 
-    A weight without gradient, as behind a ReLU that no longer fires, keeps a mean that shrinks
-    by a tenth each step. After 829 steps from 1 it is below 1.2e-38, where numbers lose digits
-    and processors lose time. At 1e-25 it has long ceased to move a weight.
+    Behind a ReLU that no longer fires a mean shrinks by a tenth each step. After 829 steps from 1
+    it is below 1.2e-38, where processors lose time. At 1e-25 it has long ceased to move a weight.
     """
     for state in adam.state.values():
         if (mean := state.get("exp_avg")) is not None:
@@ -122,17 +119,15 @@ class ElboGradient:
     - by the mean of q: δ_z + β μ / B;
     - by the log-variance of q: ½ δ_z ⊙ σ ⊙ ε + ½ β (e^ℓ − 1) / B.
 
-    Autograd computes the same. Time is saved where nothing is recorded, and where the results of
-    the layers are written over those of the step before.
-
-    Gradients that the weights have are written over.
+    Autograd computes the same. Time is saved where nothing is recorded, and where results are
+    written over those of the step before, gradients included.
 
     Source: Rumelhart, Hinton & Williams 1986; Kingma & Welling 2014, algorithm 1.
     """
 
     def __init__(self, vae: VAE) -> None:
         self.vae = vae
-        self.residual: Tensor | None = None
+        self.residual = next(vae.parameters()).new_empty(0)
         self.encoder = _Layers(vae.encoder.layers, vae.activation)
         self.decoder = _Layers(vae.decoder.layers, vae.activation)
 
@@ -152,9 +147,8 @@ class ElboGradient:
         else:
             x_mean = logits.sigmoid_()
             log_likelihood = gaussian_log_likelihood(x, x_mean, sigma2=vae.sigma2)
-            if self.residual is None or self.residual.shape != x.shape:
-                self.residual = torch.empty_like(x)
-            delta = torch.sub(x_mean, x, out=self.residual).mul_(1 / (len(x) * vae.sigma2))
+            delta = torch.sub(x_mean, x, out=self.residual.resize_(x.shape))
+            delta.mul_(1 / (len(x) * vae.sigma2))
             aten.sigmoid_backward.grad_input(delta, x_mean, grad_input=delta)
         delta_z = self.decoder.backward(delta)  # (B, L)
 
@@ -170,25 +164,22 @@ class _Layers:
     """The linear layers of one network: what they return, and the way back through them."""
 
     def __init__(self, layers: nn.Sequential, activation: str) -> None:
-        linear = [layer for layer in layers if isinstance(layer, nn.Linear)]
-        self.parameters = [(layer.weight, layer.bias) for layer in linear]
+        self.parameters = [(layer.weight, layer.bias) for layer in layers[::2]]
         for parameter in layers.parameters():
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
         self.relu = activation == "relu"
-        self.outputs: list[Tensor] = []
+        self.outputs = [bias.new_empty(0) for _, bias in self.parameters]
+        self.deltas = [bias.new_empty(0) for _, bias in self.parameters]
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the outcome of the last layer, which has no activation."""
-        if not self.outputs or len(self.outputs[0]) != len(x):
-            self.outputs = [x.new_empty(len(x), len(weight)) for weight, _ in self.parameters]
-            self.deltas = [x.new_empty(len(x), weight.shape[1]) for weight, _ in self.parameters]
         self.inputs = [x, *self.outputs[:-1]]
         for (weight, bias), h, out in zip(self.parameters, self.inputs, self.outputs, strict=True):
-            torch.addmm(bias, h, weight.t(), out=out)
+            torch.addmm(bias, h, weight.t(), out=out.resize_(len(x), len(bias)))
             if out is not self.outputs[-1]:
                 out.relu_() if self.relu else out.tanh_()
-        return self.outputs[-1]
+        return out
 
     def backward(self, delta: Tensor, *, to_input: bool = True) -> Tensor:
         """Set the gradients of weights and offsets; return that of the input, if it is wanted."""
@@ -197,7 +188,7 @@ class _Layers:
             torch.mm(delta.t(), h, out=weight.grad)
             torch.sum(delta, 0, out=bias.grad)
             if i or to_input:
-                delta = torch.mm(delta, weight, out=self.deltas[i])
+                delta = torch.mm(delta, weight, out=self.deltas[i].resize_(h.shape))
             if i and self.relu:
                 aten.threshold_backward.grad_input(delta, h, 0, grad_input=delta)
             elif i:
@@ -222,7 +213,7 @@ class ImportanceWeightedGradient:
 
     def __init__(self, vae: VAE, k: int) -> None:
         self.k = k
-        self.buffers: list[Tensor] = []
+        self.buffers = [next(vae.parameters()).new_empty(0) for _ in range(3)]
         self.encoder = _Layers(vae.encoder.layers, vae.activation)
         self.decoder = _Layers(vae.decoder.layers, vae.activation)
 
@@ -235,9 +226,7 @@ class ImportanceWeightedGradient:
         offset = torch.exp(0.5 * logvar) * epsilon  # (K, B, L)
         z = mu + offset
         logits = self.decoder.forward(z.flatten(0, 1)).view(self.k, *x.shape)  # (K, B, D)
-        if not self.buffers or self.buffers[0].shape != logits.shape:
-            self.buffers = [torch.empty_like(logits) for _ in range(3)]
-        signed, log_p, rest = self.buffers
+        signed, log_p, rest = (each.resize_(logits.shape) for each in self.buffers)
         torch.mul(logits, 2 * x - 1, out=signed)  # the log-odds of the pixel that is there
         aten.log_sigmoid_forward.output(signed, output=log_p, buffer=rest)
         log_likelihood = log_p.sum(-1)  # (K, B)

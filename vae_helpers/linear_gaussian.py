@@ -1,8 +1,8 @@
 """The linear-Gaussian model, whose marginal likelihood, posterior and ELBO are all exact.
 
-It is the latent variable model with the simplest decoder there is, x̂(z) = Wz + b. Whatever
-the book claims about the ELBO can be held here against numbers that need no sampling. All numbers
-have 64 bits: images x are ``(B, D)``, values are one an image, ``(B,)``, in nats.
+Its decoder is the simplest there is, x̂(z) = Wz + b, so that what the book claims about the ELBO
+can be held here against numbers that need no sampling. All have 64 bits: images x are ``(B, D)``,
+values are one an image, ``(B,)``, in nats.
 """
 
 from __future__ import annotations

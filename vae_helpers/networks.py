@@ -77,8 +77,7 @@ class VAE(nn.Module):
             check_positive("sigma2", sigma2, "Try 0.5, or None for Bernoulli pixels.")
         if activation not in ACTIVATIONS:
             raise ValueError(
-                f"activation must be one of {', '.join(ACTIVATIONS)}; found {activation!r}. "
-                "The book's VAE has relu."
+                f"activation must be {' or '.join(ACTIVATIONS)}; found {activation!r}. Try relu."
             )
         self.latent_dim = latent_dim
         self.hidden = tuple(hidden)

@@ -1,7 +1,7 @@
 """Figures of the book: arrays in, Axes out. Nothing here knows a model.
 
-Each function draws on ``ax`` and returns it, and makes a figure of its own only where ``ax``
-is None. None of them shows, saves or titles a figure: the caption on the page says what it is.
+Each function draws on ``ax`` and returns it, and makes a figure only where ``ax`` is None. None
+shows, saves or titles a figure: the caption on the page says what it is.
 """
 
 from __future__ import annotations
@@ -25,8 +25,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 def book_style() -> None:
     """Set matplotlib's defaults for the book; call it once, after the imports.
 
-    Figures are 6.4 in wide; in a notebook they are stored at twice the screen's resolution,
-    so that they stay crisp on dense screens.
+    In a notebook figures are stored at twice the screen's resolution, crisp on dense screens.
     """
     if get_ipython() is not None:
         set_matplotlib_formats("retina")
@@ -69,23 +68,20 @@ def plot_digits(
             raise ValueError(
                 f"expected {count} {name} labels; found {len(labels)}. Give one a {name}."
             )
-    gap = 2
-    sheet = np.zeros((rows * (28 + gap) - gap, columns * (28 + gap) - gap))
-    for index, image in enumerate(images):
-        top, left = (28 + gap) * (index // columns), (28 + gap) * (index % columns)
-        sheet[top : top + 28, left : left + 28] = image.reshape(28, 28)
+    cells = np.zeros((rows, columns, 30, 30))  # a digit of 28 pixels, and a gap of 2
+    cells.reshape(-1, 30, 30)[: len(images), :28, :28] = images.reshape(-1, 28, 28)
+    sheet = cells.swapaxes(1, 2).reshape(30 * rows, 30 * columns)[:-2, :-2]
     if ax is None:
         height = WIDTH * sheet.shape[0] / sheet.shape[1]
         _, ax = plt.subplots(figsize=(WIDTH, max(height, 0.5)))
     ax.imshow(sheet, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
     ax.grid(False)
-    centres = 13.5 + (28 + gap) * np.arange(max(rows, columns))
+    centres = 13.5 + 30 * np.arange(max(rows, columns))
     ax.set_xticks(centres[:columns] if column_labels is not None else [], column_labels)
     ax.set_yticks(centres[:rows] if row_labels is not None else [], row_labels)
     ax.xaxis.tick_top()
     ax.tick_params(length=0)
-    for spine in ax.spines.values():
-        spine.set_visible(False)
+    ax.spines[:].set_visible(False)
     return ax
 
 

@@ -83,20 +83,19 @@ def fit(
     - labels ``(N,)`` are those of a `ConditionalVAE`.
     - draw(x, generator=…) changes each batch as it is drawn, for example `binarize`.
     - measure(vae) is called after each epoch, and returns named numbers for the history.
-    - checkpoint is a file that is replaced after each epoch with all that the run needs. With
-      resume the run goes on from it, where there is one; without, an existing file is an error.
+    - checkpoint is a file that is replaced after each epoch with all that the run needs; with
+      resume the run goes on from it, where there is one.
     - progress shows a bar; TQDM_DISABLE=1 in the environment hides every bar.
 
     Returns:
-        One number an epoch, nats an image: ``elbo``, and its terms ``log_likelihood`` and ``kl``,
-        taken while the weights move and averaged over the epoch; with k the bound alone, as
-        ``elbo``. After Ctrl-C: of the epochs that were finished, with a warning.
+        One number an epoch, nats an image, averaged while the weights move: ``elbo``, and its terms
+        ``log_likelihood`` and ``kl``; with k the bound alone, as ``elbo``. After Ctrl-C: of the
+        epochs that were finished, with a warning.
 
     Raises:
         ValueError: images, settings or checkpoint do not fit; nothing was changed.
         FileExistsError: the checkpoint exists and resume is False.
-        FloatingPointError: the loss or a weight became NaN or infinite; the last good
-            checkpoint is kept.
+        FloatingPointError: the loss or a weight is not finite; the last good checkpoint is kept.
 
     Source: Kingma & Welling 2014, algorithm 1; Kingma & Ba 2015 (Adam); annealing of the KL:
         Bowman et al. 2016; the bound: Burda et al. 2016.
@@ -105,6 +104,8 @@ def fit(
     check_count("batch_size", batch_size, "The default is 200.")
     check_count("warmup", warmup, "Use 0 for a constant weight.", least=0)
     check_positive("beta", beta, "Use 1 for the ELBO.", zero=True)
+    if k is not None:
+        check_count("k", k, "Use None for the ELBO.")
     if not callable(lr):
         check_positive("lr", lr, "Try 1e-3.")
     if draw is None:
@@ -121,9 +122,9 @@ def fit(
     quiet = not progress or bool(os.environ.get("TQDM_DISABLE"))
     with one_vector(vae) as weights:
         stepper = optimizer([weights])
-        history = saved.load(stepper, generator, max_epochs=epochs)
+        history = saved.load(stepper, generator, max_epochs=epochs) or {"elbo": []}
         gradient = gradient_of(vae, k=k)
-        done = len(history.get("elbo", []))
+        done = len(history["elbo"])
         with tqdm(desc="Training", total=epochs, initial=done, unit="epoch", disable=quiet) as bar:
             try:
                 for epoch in range(done, epochs):
@@ -141,11 +142,10 @@ def fit(
                     )
                     if not weights.isfinite().all():
                         raise FloatingPointError("a weight is not finite")
-                    names = ["log_likelihood", "kl"] if k is None else []
-                    found = dict(zip(names, terms, strict=bool(names)))
-                    found["elbo"] = terms[0] - terms[1] if k is None else terms[0]
+                    found = {"log_likelihood": terms[0], "kl": terms[1]} if k is None else {}
+                    found["elbo"] = terms[0] - sum(terms[1:])  # a bound with k is one term
                     found |= measure(vae) if measure is not None else {}
-                    if history and history.keys() != found.keys():
+                    if history["elbo"] and history.keys() != found.keys():
                         raise ValueError(
                             f"the checkpoint holds {', '.join(history)}; found a run that measures "
                             f"{', '.join(found)}. Pass the same measure, or another checkpoint."
@@ -156,7 +156,7 @@ def fit(
                     bar.set_postfix(elbo=f"{found['elbo']:.2f} nats")
                     bar.update()
             except KeyboardInterrupt:
-                done = len(history.get("elbo", []))
+                done = len(history["elbo"])
                 warnings.warn(
                     f"interrupted in epoch {done + 1}: the history of {done} finished epochs is "
                     "returned; the weights are those of the interruption",
@@ -167,7 +167,7 @@ def fit(
                     f"{error} of epoch {epoch + 1}; training stopped, {saved.kept(epoch)}. "
                     "Expected a finite number: lower lr, or look for the layer that overflows."
                 ) from None
-    return history or {"elbo": []}
+    return history
 
 
 def _check_labels(vae: VAE, images: Tensor, labels: Tensor | None) -> None:

@@ -1,6 +1,5 @@
 // As much of a browser's document as the widgets use, so that Node can try them: elements with
-// attributes, children and listeners, canvases that keep their last picture, and frames that come
-// when a test says so.
+// attributes, children and listeners, canvases to draw on, and frames that come when a test says so.
 
 class Element {
   constructor(tag) {
@@ -84,9 +83,8 @@ class Element {
   getContext() {
     return (this.context ??= {
       createImageData: (width, height) => ({ data: new Uint8ClampedArray(4 * width * height) }),
-      putImageData: (picture) => (this.picture = picture.data),
       ...Object.fromEntries(
-        ["clearRect", "beginPath", "arc", "stroke", "fillRect", "fillText"].map((f) => [f, () => {}]),
+        ["putImageData", "clearRect", "beginPath", "arc", "stroke", "fillRect", "fillText"].map((f) => [f, () => {}]),
       ),
     });
   }

@@ -40,14 +40,6 @@ function movable(latents, z) {
   return { ...made, moves, point: made.el.querySelector(".live-point") };
 }
 
-test("the point lies where z is, and says so", () => {
-  const { point } = movable(2, [1.5, -3]);
-  assert.deepEqual([point.style.left, point.style.top], ["75%", "100%"]);
-  assert.equal(point.getAttribute("role"), "slider");
-  assert.equal(point.getAttribute("aria-valuetext"), "z₁ = 1.50, z₂ = −3.00");
-  assert.deepEqual(["min", "now", "max"].map((n) => point.getAttribute(`aria-value${n}`)), ["-3.00", "1.50", "3.00"]);
-});
-
 test("keys move it from where it is, and not over the edge", () => {
   const { point, moves } = movable(2, [2.98, 0]);
   point.dispatch("keydown", { key: "ArrowRight" });

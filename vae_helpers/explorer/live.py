@@ -68,8 +68,8 @@ def check_vae(vae: VAE) -> None:
             found = f"one with {vae.activation}, or that was changed since"
         raise ValueError(
             "a live widget needs a VAE of vae_helpers.networks with relu as VAE(...) builds it, "
-            f"with no weight frozen and no hook; found {found}. Build one with "
-            "VAE(latent_dim, hidden), or load one with load_vae(path)."
+            f"with no hook; found {found}. Build one with VAE(latent_dim, hidden), or load one "
+            "with load_vae(path)."
         )
     if vae.latent_dim > MAX_LATENTS:
         raise ValueError(
