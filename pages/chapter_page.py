@@ -1,14 +1,19 @@
-"""What stands around a chapter on its page: how long it takes, what it builds on, how to run it.
+"""What the book says of each chapter: in the table of all, and around it on its own page.
 
-What builds on what is said in one place, the table of `welcome.md`.
+A chapter's first cell has its title, its question in italics, and "Builds on chapters …".
 """
 
+import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from math import ceil
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any
 
 from bs4 import BeautifulSoup, NavigableString, Tag
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
 
 # A guess of how fast a book like this is read with care; it need only be right to a few minutes.
 WORDS_A_MINUTE = 180
@@ -16,24 +21,32 @@ SECONDS_A_LINE_OF_CODE = 4
 SECONDS_AN_EQUATION = 20
 PASSED_BY = ("pre", "details", "script", "noscript")
 
-ROW = re.compile(
-    r"^\| \[(\d+) ([^]]+)\]\(\.\./notebooks/(\w+)\.ipynb\) \| [^|]+ \| ([\d, to]+|–) \|$",
-    re.MULTILINE,
-)
+BEGINNING = re.compile(r"# (.+)\n\n\*(.+)\*\n\n(?:Builds on chapters? (.+)\.\n\n)?")
 
 
-class Chapter(NamedTuple):
-    """A row of the table of chapters."""
+class Chapters(SphinxDirective):
+    """The table of all chapters: title, question, and what each builds on."""
 
-    number: str
-    title: str
-    name: str
-    builds_on: str  # "2, 3" or "4 to 9"; "–" is none
-
-
-def chapters(welcome: str) -> list[Chapter]:
-    """The table of chapters, from the Markdown of the welcome page."""
-    return [Chapter(*row) for row in ROW.findall(welcome)]
+    def run(self) -> list[nodes.Node]:
+        """Read the first cells."""
+        rows = ["| chapter | its question | builds on |", "|---|---|---|"]
+        for path in sorted(Path(self.env.srcdir, "notebooks").glob("[0-9][0-9]_*.ipynb")):
+            self.env.note_dependency(str(path))
+            first = "".join(json.loads(path.read_bytes())["cells"][0]["source"])
+            if (said := BEGINNING.match(first)) is None:
+                raise self.error(
+                    f"{path.name} must begin with '# Title', '*question*' and 'Builds on chapters "
+                    f"…', a blank line below each; found {first[:80]!r}. Mend its first cell."
+                )
+            title, question, earlier = said.groups(default="–")
+            earlier = earlier.replace("](", "](../notebooks/")
+            number = int(path.name[:2])
+            rows.append(
+                f"| [{number} {title}](../notebooks/{path.name}) | {question} | {earlier} |"
+            )
+        table = nodes.Element()
+        self.state.nested_parse(rows, self.content_offset, table)
+        return table.children
 
 
 def minutes(article: Tag) -> int:
@@ -58,15 +71,11 @@ def prose(tag: Tag) -> Iterator[str]:
             yield from prose(child)
 
 
-def add_facts(soup: BeautifulSoup, name: str, book: Sequence[Chapter], repository: str) -> None:
+def add_facts(soup: BeautifulSoup, name: str, repository: str) -> None:
     """Write the line below the title, and the section that ends the chapter."""
     article = soup.select_one("article")
-    chapter = next((each for each in book if each.name == name), None)
-    facts = [f"About {minutes(article)} minutes"]
-    if chapter and chapter.builds_on != "–":
-        facts.append(f"builds on {links(chapter.builds_on, book)}")
     run = '<span class="not-on-paper"> · <a href="#run-this-chapter">run this chapter</a></span>'
-    line = f'<p class="chapter-facts">{" · ".join(facts)}{run}</p>'
+    line = f'<p class="chapter-facts">About {minutes(article)} minutes{run}</p>'
     article.h1.insert_after(BeautifulSoup(line, "html.parser"))
 
     clone = f'a clone of <a href="{repository}">the repository</a>' if repository else "a clone"
@@ -81,13 +90,7 @@ running the book</a>.</p>
     article.section.append(BeautifulSoup(section, "html.parser"))
 
 
-def links(builds_on: str, book: Sequence[Chapter]) -> str:
-    """The words for these chapters, each number a link."""
-    pages = {chapter.number: chapter for chapter in book}
-
-    def link(number: re.Match[str]) -> str:
-        page = pages[number[0]]
-        return f'<a href="{page.name}.html" title="{page.title}">{page.number}</a>'
-
-    said = " and ".join(builds_on.rsplit(", ", maxsplit=1))
-    return f"chapter{'s' * (not said.isdigit())} {re.sub(r'[0-9]+', link, said)}"
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Connect the above to Sphinx."""
+    app.add_directive("chapters", Chapters)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

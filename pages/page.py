@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bs4 import BeautifulSoup
-from chapter_page import add_facts, chapters
+from chapter_page import add_facts
 from lighter import lighten, link_one_sheet, point_to_webp
 from sphinx.application import Sphinx
 
@@ -164,8 +164,6 @@ def begin(app: Sphinx) -> None:
     """Finish every page before it reaches the disk, and at the end the files that pages load."""
     if app.builder.format != "html":
         return
-    welcome = Path(app.srcdir, "book", "welcome.md")
-    book = chapters(welcome.read_text(encoding="utf-8")) if welcome.exists() else []
     repository = app.config.html_theme_options["repository_url"]
     sheets: list[str] = []
     # Sphinx 7.4 has no event between the rendering of a page and its writing, so that its template
@@ -179,7 +177,7 @@ def begin(app: Sphinx) -> None:
         soup = BeautifulSoup(text, "html.parser")
         folder, _, name = context["pagename"].rpartition("/")
         if folder == "notebooks":
-            add_facts(soup, name, book, repository)
+            add_facts(soup, name, repository)
         sheets[:] = link_one_sheet(soup)
         for step in STEPS:
             step(soup)

