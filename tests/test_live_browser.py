@@ -108,9 +108,9 @@ EXPLORER = f"""async () => {{
     const all = selector => Array.from(document.querySelectorAll(selector));
     const [digit, point] = [...all("canvas.live-digit"), ...all(".live-point")];
     return {{
-        shown: all(".live-slider output").map(each => each.textContent),
-        spoken: all(".live-slider input").map(each => each.getAttribute("aria-valuetext")),
-        values: all(".live-slider input").map(each => Number(each.value)),
+        shown: all(".live-slider [type=number]").map(each => each.value),
+        spoken: all(".live-slider [type=range]").map(each => each.getAttribute("aria-valuetext")),
+        values: all(".live-slider [type=range]").map(each => Number(each.value)),
         label: digit.getAttribute("aria-label"),
         greys: ({GREYS})(digit),
         axes: all(".live-axes select").map(each => Number(each.value)),
@@ -129,8 +129,8 @@ class Explorer:
     def point(self) -> list[float]:
         """The latent point; sliders, digit and map agree on it, and the digit is torch's."""
         now = self.tab.evaluate(EXPLORER)
-        assert now["shown"] == now["spoken"]
-        z = [float(text.replace("−", "-")) for text in now["shown"]]
+        assert now["shown"] == [text.replace("−", "-") for text in now["spoken"]]
+        z = [float(text) for text in now["shown"]]
         assert now["values"] == pytest.approx(z, abs=1e-9)
         assert numbers(now["label"]) == z
         check_digit(self.vae, z, torch.tensor(now["greys"]))
@@ -173,6 +173,17 @@ def test_a_slider_moves_its_latent_alone_by_mouse_and_by_keys_and_the_digit_foll
                 slider.press(key)
             z[latent] = round(end, 2)
             assert explorer.point() == z
+
+
+def test_a_number_can_be_typed_and_stays_within_the_limits(open_explorer):
+    explorer = open_explorer()
+    z = explorer.point()
+    field = explorer.tab.get_by_role("spinbutton", name="z₂ in digits", exact=True)
+    for typed, shown in [("-1.234", -1.23), ("0.5", 0.5), ("7", LIMIT), ("", LIMIT)]:
+        field.fill(typed)
+        field.press("Tab")
+        z[1] = shown
+        assert explorer.point() == z
 
 
 def test_the_buttons_move_the_point_from_the_keyboard_and_say_so(open_explorer, vae, digits):
@@ -401,7 +412,7 @@ FIGURE = f"""async () => {{
     await ({TWO_FRAMES})();
     const rows = document.querySelectorAll(".live-numbers tr");
     return {{
-        sliders: Array.from(document.querySelectorAll(".live-slider input"), each => each.value),
+        sliders: [...document.querySelectorAll("[type=range]")].map(each => each.value),
         label: document.querySelector("svg.live-figure").getAttribute("aria-label"),
         result: document.querySelector(".live-result").textContent,
         rows: Object.fromEntries(Array.from(rows, ({{ children }}) =>

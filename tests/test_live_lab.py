@@ -30,7 +30,7 @@ def short_chapter() -> nbformat.NotebookNode:
     sources = [cell.source for cell in chapter.cells if cell.cell_type == "code"]
     imports, load = sources[:2]
     (start,) = (source for source in sources if source.startswith("z = vae.encode"))
-    (explorer,) = (source for source in sources if source.startswith("LatentExplorer("))
+    (explorer,) = (source for source in sources if source.startswith("explorer = LatentExplorer("))
     short = [imports, load, start.splitlines()[0], explorer]
     cells = [new_code_cell(source) for source in short]
     return new_notebook(cells=cells, metadata={"kernelspec": KERNELSPEC})

@@ -61,7 +61,7 @@ test("jslink ties both ways, and starts at the source's value", () => {
 
 test("two sliders of one page never share an id, and linked ones move together", () => {
   page({ a: slider(0), b: slider(1), c: link("a", "b") }, "a", "b", "a");
-  const inputs = body.querySelectorAll("input");
+  const inputs = body.querySelectorAll('input[type="range"]');
   assert.equal(new Set(inputs.map((input) => input.getAttribute("id"))).size, 3);
   inputs[1].value = "2";
   inputs[1].dispatch("input");
@@ -92,5 +92,5 @@ for (const [what, [state, shown, said]] of Object.entries(DAMAGED)) {
 test("one damaged widget leaves the others alive", () => {
   page({ a: slider(0), b: { model_name: "TextModel", state: {} } }, "b", "a");
   assert.equal(body.querySelectorAll('p[role="alert"]').length, 1);
-  assert.equal(body.querySelectorAll("input").length, 1);
+  assert.equal(body.querySelectorAll('input[type="range"]').length, 1);
 });

@@ -106,17 +106,22 @@ function renderSlider({ model, el }) {
   const [min, max, step] = ["min", "max", "step"].map((name) => model.get(name));
   const digits = Number(/\d+/.exec(model.get("readout_format")));
   const input = element("input", { type: "range", id, min, max, step });
-  const output = element("output", { for: id });
+  const name = model.get("description");
+  const field = element("input", { type: "number", min, max, step, "aria-label": `${name} in digits` });
   const show = () => {
-    const text = numberText(model.get("value"), digits);
     input.value = model.get("value");
-    input.setAttribute("aria-valuetext", text);
-    output.textContent = text;
+    input.setAttribute("aria-valuetext", numberText(model.get("value"), digits));
+    field.value = model.get("value").toFixed(digits);
   };
   input.addEventListener("input", () => model.set("value", Number(input.value)));
+  field.addEventListener("change", () => {
+    const typed = Math.min(max, Math.max(min, Number(field.value)));
+    if (field.value !== "") model.set("value", Number(typed.toFixed(digits)));
+    show(); // also where nothing moved: what is no number goes, and what lies outside is clamped
+  });
   model.on("change:value", show);
   el.classList.add("live-slider");
-  el.append(element("label", { for: id }, model.get("description")), input, output);
+  el.append(element("label", { for: id }, name), input, field);
   show();
 }
 
