@@ -116,6 +116,8 @@ def execute(path: Path) -> bytes:
     client = NotebookClient(
         notebook,
         timeout=None,
+        iopub_timeout=600,  # seconds; after four, outputs that are late would be left out
+        raise_on_iopub_timeout=True,
         kernel_name="python3",
         resources={"metadata": {"path": str(path.parent)}},
         record_timing=False,

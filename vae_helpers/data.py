@@ -90,8 +90,8 @@ def binarize(images: Tensor, *, generator: torch.Generator | None = None) -> Ten
 def draw_lots(count: int, n: int, *, seed: int) -> Tensor:
     """Draw n of the indices 0 to count − 1 without replacement, ``(n,)``, int64.
 
-    MNIST is sorted by writer, so a slice of it is no sample: take ``images[draw_lots(…)]``. The
-    order is by lot as well, so the first of them are a smaller sample.
+    MNIST is ordered by its writers, so a slice is no sample: take ``images[draw_lots(…)]``. The
+    order of the lots is by lot as well, so the first of them are a smaller sample.
 
     Source: Yadav & Bottou 2019, on who wrote which digit of MNIST.
     """
